@@ -1,0 +1,199 @@
+"""What is still to be sent, lane by lane: in memory, loaded at the start, saved with the commits.
+
+A telemetry record is LIVE for its first FRESH_MS and BACK after that, so live data never queues behind what an
+outage left. Which records are settled is kept as intervals of record ids, never as a flag in each row: marking
+rows would write every page twice.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from buffer.bundle import Bundle, cut, fitting, inflate
+from buffer.spans import Spans
+from buffer.writer import Writer
+from gateway.model.ports import Batch, Lane, Waiting
+
+# Two base windows of a minute: older than that, a newer value of the same point has overtaken it.
+FRESH_MS = 120_000
+# With the uplink down nothing is settled; save what is waiting every so many records all the same, so that
+# the next start does not have to look at a week of rows.
+SAVE_EVERY = 5_000
+
+
+@dataclass(slots=True)
+class _Age:
+    hi: int
+    at_ms: int
+    size: int
+
+
+class Lanes:
+    """Unsettled records of each lane, split in `todo` and `taken` (on their way to the far end)."""
+
+    def __init__(self) -> None:
+        self.todo = {lane: Spans() for lane in Lane}
+        self.taken: dict[Lane, dict[int, tuple[Batch, int]]] = {lane: {} for lane in Lane}
+        self.seen = 0
+        self.saved = 0
+        self.dirty = False
+        self._ages: deque[_Age] = deque()
+
+    # --- saving and loading -----------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """What is unsettled, as it is saved. `seen`: records above this id are unsettled too."""
+        saved: dict[str, Any] = {"seen": self.seen}
+        for lane in Lane:
+            spans = self.todo[lane].copy()
+            spans.update((batch.lo, batch.hi) for batch, _ in self.taken[lane].values())
+            saved[lane.name.lower()] = list(spans)
+        return saved
+
+    def load(self, saved: Mapping[str, Any], rows: Iterable[tuple[int, int, int, int]], now_ms: int) -> None:
+        """`rows`: (lo, n, lane, at_ms) of every bundle that is younger than `seen` or still fresh."""
+        self.seen = int(saved.get("seen", 0))
+        for lane in Lane:
+            self.todo[Lane.BACK if lane is Lane.LIVE else lane].update(saved.get(lane.name.lower(), ()))
+        fresh = self.todo[Lane.BACK].copy()
+        for lo, n, row_lane, at_ms in rows:
+            if lo > self.seen:
+                self.committed(Bundle(lo, n, row_lane, b""), at_ms)
+            elif row_lane == Lane.LIVE and at_ms > now_ms - FRESH_MS:
+                self._refresh(lo, lo + n - 1, at_ms, fresh)
+        self._demote(now_ms)
+        self.saved = self.seen
+
+    def _refresh(self, lo: int, hi: int, at_ms: int, unsettled: Spans) -> None:
+        for a, b in unsettled:
+            low, high = max(a, lo), min(b, hi)
+            if low <= high:
+                self.todo[Lane.BACK].remove(low, high)
+                self.todo[Lane.LIVE].add(low, high)
+                self._ages.append(_Age(high, at_ms, 0))
+
+    # --- in ---------------------------------------------------------------------------------------------
+
+    def committed(self, bundle: Bundle, at_ms: int) -> None:
+        self.todo[Lane(bundle.lane)].add(bundle.lo, bundle.hi)
+        if bundle.lane == Lane.LIVE:
+            self._ages.append(_Age(bundle.hi, at_ms, len(bundle.body)))
+        self.seen = bundle.hi
+        if self.seen - self.saved > SAVE_EVERY:
+            self.dirty = True
+
+    def _demote(self, now_ms: int) -> None:
+        """Moves what has waited too long from LIVE to BACK."""
+        live = self.todo[Lane.LIVE]
+        while live and self._ages and self._ages[0].at_ms < now_ms - FRESH_MS:
+            hi = self._ages.popleft().hi
+            while live and live.first()[0] <= hi:
+                lo, end = live.first()
+                self.todo[Lane.BACK].add(lo, min(end, hi))
+                live.remove(lo, min(end, hi))
+        self._forget_ages()
+
+    def _forget_ages(self) -> None:
+        live = self.todo[Lane.LIVE]
+        if not live:
+            self._ages.clear()
+            return
+        first = live.first()[0]
+        while self._ages and self._ages[0].hi < first:
+            self._ages.popleft()
+
+    # --- out --------------------------------------------------------------------------------------------
+
+    def any_due(self) -> bool:
+        return any(self.todo.values())
+
+    def waiting(self, lane: Lane, now_ms: int) -> Waiting:
+        self._demote(now_ms)
+        records = len(self.todo[lane])
+        if lane is not Lane.LIVE or not self._ages:
+            return Waiting(records)
+        return Waiting(records, sum(age.size for age in self._ages), self._ages[0].at_ms)
+
+    def lowest_unsettled(self) -> int:
+        """The lowest record id that still has to be sent; above every id there is when nothing has."""
+        lows = [self.todo[lane].first()[0] for lane in Lane if self.todo[lane]]
+        lows += [batch.lo for taken in self.taken.values() for batch, _ in taken.values()]
+        return min(lows, default=self.seen + 1)
+
+    async def take(self, lane: Lane, limits: tuple[int, int], writer: Writer, now_ms: int) -> Batch | None:
+        """`limits`: most records, most bytes."""
+        max_records, max_bytes = limits
+        self._demote(now_ms)
+        todo = self.todo[lane]
+        while todo:
+            lo, hi = todo.first()
+            hi = min(hi, lo + max_records - 1)
+            todo.remove(lo, hi)  # reserved before the await, so that nobody else takes it
+            at_ms = self._ages[0].at_ms if lane is Lane.LIVE and self._ages else 0
+            try:
+                bundles = await writer.read(lambda c, lo=lo, hi=hi: _fetch(c, lo, hi, max_bytes))  # type: ignore[misc]
+            except BaseException:
+                todo.add(lo, hi)
+                raise
+            if not bundles:
+                continue  # rows that a person deleted: there is nothing left to send of them
+            batch = Batch(
+                lane, bundles[0].lo, bundles[-1].hi, sum(b.n for b in bundles), b",".join(b.body for b in bundles)
+            )
+            todo.add(batch.hi + 1, hi)
+            self._forget_ages()
+            self.taken[lane][batch.lo] = (batch, at_ms)
+            return batch
+        return None
+
+    def settled(self, batch: Batch) -> None:
+        self.taken[batch.lane].pop(batch.lo, None)
+        self.dirty = True
+
+    def give_back(self) -> None:
+        """Everything on its way is due again."""
+        for lane, taken in self.taken.items():
+            for batch, at_ms in sorted(taken.values(), key=lambda pair: -pair[0].lo):
+                self.todo[lane].add(batch.lo, batch.hi)
+                if lane is Lane.LIVE:
+                    self._ages.appendleft(_Age(batch.hi, at_ms, len(batch.body)))
+            taken.clear()
+
+    def dump_with(self, bundles: Sequence[Bundle]) -> dict[str, Any]:
+        """The dump as it will be once `bundles` are committed."""
+        saved = self.dump()
+        for bundle in bundles:
+            spans = Spans(map(tuple, saved[Lane(bundle.lane).name.lower()]))
+            spans.add(bundle.lo, bundle.hi)
+            saved[Lane(bundle.lane).name.lower()] = list(spans)
+            saved["seen"] = bundle.hi
+        return saved
+
+
+def _fetch(connection: sqlite3.Connection, lo: int, hi: int, max_bytes: int) -> list[Bundle]:
+    """The records lo .. hi, as far as they are consecutive and fit in max_bytes; at least one if there is one."""
+    rows = connection.execute(
+        "SELECT lo, n, lane, body FROM bundle "
+        "WHERE lo >= coalesce((SELECT max(lo) FROM bundle WHERE lo <= ?1), ?1) AND lo <= ?2 ORDER BY lo",
+        (lo, hi),
+    )
+    found: list[Bundle] = []
+    size = 0
+    for row_lo, n, lane, blob in rows:
+        if row_lo + n - 1 < lo:
+            continue
+        if found and row_lo != found[-1].hi + 1:
+            break
+        bundle = cut(Bundle(row_lo, n, lane, inflate(blob)), lo, hi)
+        part = fitting(bundle, bundle.n, max_bytes - size if found else max_bytes)
+        if found and size + len(part.body) > max_bytes:
+            break
+        found.append(part)
+        size += len(part.body) + 1
+        if part.n < bundle.n:
+            break
+    return found

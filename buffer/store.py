@@ -1,0 +1,307 @@
+"""The async face of the store: append, take, settle, claim, finish.
+
+*Stored* means committed: records join the open group, and the group is committed at the latest
+`commit_every_s` later (urgent ones at once). *Sent* means settled by the uplink after an acknowledgement.
+What is settled is written with the next commit; a crash before it sends the same ids again, never others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from buffer.bundle import Bundle, deflate, pack
+from buffer.lanes import FRESH_MS, Lanes
+from buffer.settings import BufferSettings
+from buffer.writer import Writer, set_aside_file
+from gateway.model.clock import Clock
+from gateway.model.command import Outcome
+from gateway.model.errors import StoreDamaged, StoreError
+from gateway.model.ports import Batch, Lane, Waiting
+
+log = logging.getLogger("buffer")
+
+# Records waiting for a commit that does not come (a full disk): beyond this the caller waits.
+GROUP_LIMIT = 50_000
+RETRY_S = 1.0
+CLOSE_S = 5.0
+# How many of the newest ids are looked at, at the start, for records that are still fresh.
+FRESH_SCAN = 2_000_000
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class Store:
+    """One SQLite file: outbox and command journal. Enter it to open, leave it to commit and close."""
+
+    def __init__(self, path: Path, settings: BufferSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._writer = Writer(path)
+        self._group: list[tuple[int, bytes]] = []
+        self._statements: list[Statement] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._committer: asyncio.Task[None] | None = None
+        self._group_no = 1
+        self._committed_no = 0
+        self._next_within = settings.commit_every_s
+        self._lanes = Lanes()
+        self._changed = asyncio.Event()
+        self._epoch = ""
+        self._next_rid = 1
+        self._oldest = 1
+        self.commits = 0
+        self.set_aside = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._writer.open()
+        except StoreDamaged as damage:
+            # A damaged store must not keep the gateway dark: it is kept for salvage, and a new epoch begins.
+            aside = set_aside_file(self._writer.path, self._clock.now_ms())
+            log.error("%s; set aside as %s, beginning a new store", damage, aside)
+            self._writer = Writer(self._writer.path)
+            await self._writer.open()
+        try:
+            await self._writer.run(self._load)
+        except BaseException:
+            await self._writer.close()
+            raise
+        if self._lanes.any_due():
+            self._changed.set()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self.flush()
+        except TimeoutError:
+            log.error("the disk takes nothing: %d records of the open group are lost", len(self._group))
+        finally:
+            await self._end_commits()
+            await self._writer.close()
+
+    async def _end_commits(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._committer is not None:
+            self._committer.cancel()
+            await asyncio.wait([self._committer])
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+        self._epoch = meta.get("epoch") or secrets.token_hex(4)
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (self._epoch,))
+        low, high = connection.execute("SELECT min(lo), max(lo + n - 1) FROM bundle").fetchone()
+        aside, self.set_aside = connection.execute(
+            "SELECT max(lo + n - 1), coalesce(sum(n), 0) FROM set_aside"
+        ).fetchone()
+        self._next_rid = max(high or 0, aside or 0, int(meta.get("floor", "0"))) + 1
+        self._oldest = low or self._next_rid
+        saved = json.loads(meta.get("unsettled", "{}"))
+        now_ms = self._clock.now_ms()
+        rows = connection.execute(
+            "SELECT lo, n, lane, at_ms FROM bundle WHERE lo > ? OR (lo > ? AND at_ms > ?) ORDER BY lo",
+            (saved.get("seen", 0), self._next_rid - FRESH_SCAN, now_ms - FRESH_MS),
+        )
+        self._lanes.load(saved, rows, now_ms)
+
+    # --- records in -------------------------------------------------------------------------------------
+
+    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
+        """Joins the open commit group; waits only while the disk takes nothing and the group is full."""
+        while len(self._group) > GROUP_LIMIT:
+            await self.flush()
+        self._group.extend((min(lane, Lane.LIVE), record) for record in records)
+        if records:
+            self._commit_within(0 if lane is Lane.URGENT else self._settings.commit_every_s)
+
+    def _commit_within(self, delay_s: float) -> None:
+        if self._committer is not None:
+            self._next_within = min(self._next_within, delay_s)
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + delay_s:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(delay_s, self._commit_now)
+
+    def _commit_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit(), name="commit")
+
+    async def flush(self) -> None:
+        """Returns after everything appended and settled so far is committed."""
+        open_has_something = self._group or self._statements or self._lanes.dirty
+        wanted = self._group_no if open_has_something else self._group_no - 1
+        while self._committed_no < wanted:
+            self._commit_now()
+            assert self._committer is not None  # noqa: S101  # running, or just made
+            await asyncio.shield(self._committer)
+
+    async def _commit(self) -> None:
+        """Commits the open group. While the disk takes nothing, keeps it and tries again each second."""
+        records, self._group = self._group, []
+        statements, self._statements = self._statements, []
+        group_no = self._group_no
+        self._group_no += 1
+        self._next_within = self._settings.commit_every_s
+        bundles = pack(records, self._next_rid)
+        refused = False
+        try:
+            while not await self._write(bundles, statements, first_try=not refused):
+                refused = True
+                await asyncio.sleep(RETRY_S)
+        finally:
+            self._committer = None
+        self._committed_no = group_no
+        if refused:
+            log.warning("the store takes records again")
+        if self._group or self._statements:
+            self._commit_within(self._next_within)
+
+    async def _write(self, bundles: Sequence[Bundle], statements: Sequence[Statement], *, first_try: bool) -> bool:
+        """One transaction. False, with one log line, when the disk did not take it."""
+        at_ms = self._clock.now_ms()
+        dirty, self._lanes.dirty = self._lanes.dirty, False
+        unsettled = json.dumps(self._lanes.dump_with(bundles), separators=(",", ":")) if dirty else ""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO bundle (lo, n, lane, at_ms, body) VALUES (?, ?, ?, ?, ?)",
+                [(b.lo, b.n, b.lane, at_ms, deflate(b.body)) for b in bundles],
+            )
+            for sql, values in statements:
+                connection.execute(sql, values)
+            if unsettled:
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('unsettled', ?)", (unsettled,))
+
+        try:
+            await self._writer.run(work)
+        except StoreError as error:
+            self._lanes.dirty |= dirty
+            if first_try:
+                log.error("%s; %d records wait in memory", error, sum(b.n for b in bundles))
+            return False
+        self.commits += 1
+        if dirty:
+            self._lanes.saved = self._lanes.seen
+        for bundle in bundles:
+            self._lanes.committed(bundle, at_ms)
+            self._next_rid = bundle.hi + 1
+        if bundles:
+            self._changed.set()
+        return True
+
+    # --- records out ------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    async def next_session(self) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            row = connection.execute(
+                "INSERT INTO meta VALUES ('session', '1') "
+                "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
+            ).fetchone()
+            return int(row[0])
+
+        return await self._writer.run(work)
+
+    def span(self) -> tuple[int, int]:
+        return self._oldest, self._next_rid - 1
+
+    def waiting(self, lane: Lane) -> Waiting:
+        return self._lanes.waiting(lane, self._clock.now_ms())
+
+    async def take(self, lane: Lane, max_records: int, max_bytes: int) -> Batch | None:
+        return await self._lanes.take(lane, (max_records, max_bytes), self._writer, self._clock.now_ms())
+
+    def settle(self, batch: Batch) -> None:
+        self._lanes.settled(batch)
+        if not self._group:
+            # Nothing else to commit: let the acknowledgements of a while share one small commit.
+            self._commit_within(max(1.0, self._settings.commit_every_s))
+
+    async def refuse(self, batch: Batch, reason: str) -> None:
+        values = (batch.lo, batch.n, batch.lane, self._clock.now_ms(), reason, deflate(batch.body))
+        self._statements.append(("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values))
+        self._lanes.settled(batch)
+        self.set_aside += batch.n
+        await self.flush()
+
+    def give_back(self) -> None:
+        self._lanes.give_back()
+        if self._lanes.any_due():
+            self._changed.set()
+
+    async def changed(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def prune(self) -> int:
+        """Deletes sent records older than `keep_days`; never one that still has to be sent. Returns how many."""
+        before_ms = self._clock.now_ms() - int(self._settings.keep_days * 86_400_000)
+        keep_from = min(self._lanes.lowest_unsettled(), self._next_rid)
+
+        def work(connection: sqlite3.Connection) -> tuple[int, int]:
+            gone, top = connection.execute(
+                "SELECT coalesce(sum(n), 0), max(lo + n - 1) FROM bundle WHERE at_ms < ? AND lo + n <= ?",
+                (before_ms, keep_from),
+            ).fetchone()
+            if gone:
+                connection.execute("DELETE FROM bundle WHERE at_ms < ? AND lo + n <= ?", (before_ms, keep_from))
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (str(top),))
+            connection.execute(
+                "DELETE FROM command WHERE finished_ms IS NOT NULL AND claimed_ms < ?", (before_ms - 86_400_000,)
+            )
+            (low,) = connection.execute("SELECT min(lo) FROM bundle").fetchone()
+            return gone, low or self._next_rid
+
+        gone, self._oldest = await self._writer.run(work)
+        return gone
+
+    async def turn(self) -> None:
+        """Returns when the store's thread has answered: the watchdog's question."""
+        await self._writer.read(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    # --- commands ---------------------------------------------------------------------------------------
+
+    async def claim(self, command_id: str, request: bytes, at_ms: int) -> bytes | None:
+        def work(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute("SELECT outcome FROM command WHERE id = ?", (command_id,)).fetchone()
+            if row is not None:
+                return row[0] or b""
+            connection.execute(
+                "INSERT INTO command (id, claimed_ms, request) VALUES (?, ?, ?)", (command_id, at_ms, request)
+            )
+            return None
+
+        return await self._writer.run(work)
+
+    async def finish(self, outcome: Outcome, message: bytes, records: Sequence[bytes]) -> None:
+        values = (outcome.state, outcome.at_ms, message, outcome.id)
+        self._statements.append(("UPDATE command SET state=?, finished_ms=?, outcome=? WHERE id=?", values))
+        self._group.extend((Lane.URGENT, record) for record in records)
+        await self.flush()
+
+    async def interrupted(self) -> Sequence[str]:
+        def work(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute("SELECT id FROM command WHERE finished_ms IS NULL ORDER BY claimed_ms")
+            return [row[0] for row in rows]
+
+        return await self._writer.run(work)

@@ -1,0 +1,167 @@
+"""The ports between the rooms. Each has one contract suite in tests/contracts, run on every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+from gateway.model.command import Outcome
+from gateway.model.measure import Reading, Signal, Value
+
+
+class Driver(Protocol):
+    """One wire with its devices, or one camera.
+
+    Entering connects and may raise LinkDown (try again) or Unsupported (stop). Leaving always frees the
+    port, also after a failed entry, and never raises.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def signals(self) -> Sequence[Signal]:
+        """Every signal this driver will ever yield, known before entering."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+    def batches(self) -> AsyncIterator[Sequence[Reading]]:
+        """Yields every due signal exactly once per turn. A signal that failed is in the batch, without a
+        value and with a reason. Raises LinkDown only when the whole link is gone."""
+
+    def health(self) -> dict[str, DeviceHealth]:
+        """The state of each device on this wire, by device name. Cheap; callable at any time."""
+
+
+@dataclass(slots=True)
+class DeviceHealth:
+    """What maintenance staff want to know of a device. Times in ms UTC, 0 = never."""
+
+    online: bool = False
+    last_seen_ms: int = 0
+    polls: int = 0
+    failures: int = 0
+    answer_ms: float = 0.0
+    why: str = ""
+
+
+class Actuator(Driver, Protocol):
+    async def apply(self, signal: str, value: Value) -> Reading:
+        """Writes, then reads back, without letting a poll in between. Returns what the device now says.
+
+        Raises DeviceRefused, NoAnswer, BadFrame, LinkDown or Unsupported; never retries a write.
+        """
+
+    async def read(self, signal: str) -> Reading:
+        """Reads one signal now, in a turn of its own, before the next poll. Raises as `apply` does."""
+
+
+class Lane(IntEnum):
+    """Order of release: outcomes and alarms, then fresh telemetry, then what an outage left behind."""
+
+    URGENT = 0
+    LIVE = 1
+    BACK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive stored records, ready for the wire. `body` is their JSON objects joined by commas."""
+
+    lane: Lane
+    lo: int
+    hi: int
+    n: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a lane still has to send and nobody has taken. `oldest_ms`: when its oldest was committed, 0 = none."""
+
+    records: int = 0
+    size: int = 0
+    oldest_ms: int = 0
+
+
+class Outbox(Protocol):
+    """The uplink's view of the store."""
+
+    @property
+    def epoch(self) -> str:
+        """8 hex digits, random at the store's creation."""
+
+    async def next_session(self) -> int:
+        """A session number that was never given before, durable before it is returned."""
+
+    def span(self) -> tuple[int, int]:
+        """(oldest rid still held, newest rid committed); (1, 0) for an empty store."""
+
+    def waiting(self, lane: Lane) -> Waiting: ...
+
+    async def take(self, lane: Lane, max_records: int, max_bytes: int) -> Batch | None:
+        """The lane's oldest records that are neither sent nor taken; None if there are none. At least one
+        record is returned even if it alone is larger than max_bytes."""
+
+    def settle(self, batch: Batch) -> None:
+        """The far end acknowledged the batch. Durable with the next commit; a crash before it only
+        sends the same rids again."""
+
+    async def refuse(self, batch: Batch, reason: str) -> None:
+        """Sets the batch aside, with the reason, for a person to look at. It blocks nothing."""
+
+    def give_back(self) -> None:
+        """The connection is gone: whatever was taken and not settled is due again."""
+
+    async def changed(self) -> None:
+        """Returns when something new was committed since the last call returned (at once if so)."""
+
+
+class Journal(Protocol):
+    """The desk's view of the store: the same file, so that outcome and record share one transaction."""
+
+    async def claim(self, command_id: str, request: bytes, at_ms: int) -> bytes | None:
+        """None: it is yours, act; the claim is committed. Otherwise it was seen before: the stored
+        outcome message, or b"" if it is still being worked on."""
+
+    async def finish(self, outcome: Outcome, message: bytes, records: Sequence[bytes]) -> None:
+        """Commits the outcome message and its records (urgent lane) in one transaction."""
+
+    async def interrupted(self) -> Sequence[str]:
+        """Ids of commands claimed before this start that have no outcome."""
+
+
+class RecordSink(Protocol):
+    """Where the pipeline's records go. A record is its JSON object without the opening `{"rid":N,`:
+    the store gives the rid in the transaction that stores the record."""
+
+    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
+        """Joins the open commit group. Returns as soon as the group has room; `flush` waits for the commit."""
+
+    async def flush(self) -> None:
+        """Returns after everything appended so far is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCommand:
+    """A command as it came off the wire. `expires_in_s`: what the broker says is left of its life, if it says so."""
+
+    payload: bytes
+    retained: bool = False
+    expires_in_s: float | None = None
+
+
+class CommandDesk(Protocol):
+    """Where commands go, whoever sends them."""
+
+    async def handle(self, incoming: IncomingCommand) -> bytes | None:
+        """Claims, authorises, acts, reads back, records. Returns the outcome message (JSON, `out/1`) once it is
+        committed, or None when there is nothing to answer (not a command, or one still being worked on).
+        Never raises for what a sender got wrong."""

@@ -1,0 +1,107 @@
+"""From readings to indicators: judge each, fold it into its window, close windows when their time has come.
+
+No I/O and no waiting: a driver's task calls `accept`, a ticker calls `close`. Memory is one small state a signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.model.clock import Clock
+from gateway.model.indicator import Indicator
+from gateway.model.measure import Forward, Quality, Reading, Reason, Signal
+from gateway.pipeline.judge import Memory, judge
+from gateway.pipeline.windows import Window
+
+
+@dataclass(slots=True)
+class _State:
+    signal: Signal
+    every: bool
+    window: Window | None
+    memory: Memory = field(default_factory=Memory)
+    latest: Reading | None = None
+
+
+class Pipeline:
+    """Knows its signals from the start; a reading of an unknown signal is a KeyError, because it is a bug."""
+
+    def __init__(self, signals: Iterable[Signal], clock: Clock) -> None:
+        self._clock = clock
+        start_ms = clock.now_ms()
+        self._states = {signal.id: _state(signal, start_ms) for signal in signals}
+        self._windowed = [state for state in self._states.values() if state.window is not None]
+        self._ready: list[Indicator] = []
+        self.accepted = 0
+
+    def accept(self, batch: Sequence[Reading]) -> list[Indicator]:
+        """Judges and folds a batch. Returns what is to be stored now: single readings of signals that forward
+        every one, and windows that a reading from after their end has closed."""
+        out: list[Indicator] = []
+        synced = self._clock.synced()
+        self.accepted += len(batch)
+        for raw in batch:
+            state = self._states[raw.signal]
+            reading = judge(raw, state.signal.rule, state.memory)
+            state.latest = reading
+            if state.every:
+                reasons = reading.reasons if synced else (*reading.reasons, Reason.CLOCK_UNSYNCED)
+                out.append(Indicator(state.signal, None, reading.at_ms, reading.value, reading.quality, reasons, None))
+            window = state.window
+            if window is not None:
+                if reading.at_ms >= window.end_ms:
+                    out.append(self._turn(state, window, reading.at_ms, synced))
+                    window = state.window
+                    assert window is not None  # noqa: S101  # just turned
+                window.add(reading)
+        return out
+
+    def close(self, now_ms: int) -> list[Indicator]:
+        """Closes every window whose end has passed."""
+        synced = self._clock.synced()
+        return [
+            self._turn(state, state.window, now_ms, synced)
+            for state in self._windowed
+            if state.window is not None and state.window.end_ms <= now_ms
+        ]
+
+    def close_all(self, now_ms: int) -> list[Indicator]:
+        """Closes every open window as it is, at a stop. They say `partial`; the next start goes on from there."""
+        synced = self._clock.synced()
+        closed = self.close(now_ms)
+        for state in self._windowed:
+            if state.window is not None and state.window.start_ms < now_ms:
+                closed.append(state.window.close(now_ms, synced=synced))
+                state.window = Window(state.signal, now_ms, state.window.last)
+        return closed
+
+    def next_close_ms(self) -> int | None:
+        """When the next window ends; None when there is none."""
+        return min((state.window.end_ms for state in self._windowed if state.window is not None), default=None)
+
+    def latest(self) -> dict[str, Reading]:
+        """The latest judged reading of each signal that ever gave one."""
+        return {signal: state.latest for signal, state in self._states.items() if state.latest is not None}
+
+    @staticmethod
+    def _turn(state: _State, window: Window, now_ms: int, synced: bool) -> Indicator:
+        length_ms = window.signal.window_s * 1000
+        # A clock that jumped ahead leaves the windows between unborn: nothing was measured in them.
+        start_ms = max(window.end_ms, now_ms - now_ms % length_ms)
+        state.window = Window(state.signal, start_ms, window.last)
+        return window.close(synced=synced)
+
+
+def _state(signal: Signal, start_ms: int) -> _State:
+    windowed = signal.forward is not Forward.EVERY
+    return _State(
+        signal=signal,
+        every=signal.forward is not Forward.WINDOWS,
+        window=Window(signal, start_ms) if windowed else None,
+    )
+
+
+def missing_batch(signals: Iterable[Signal], at_ms: int, reason: Reason) -> list[Reading]:
+    """What a link that is gone says about all its signals."""
+    return [Reading(signal.id, at_ms, None, Quality.MISSING, (reason,)) for signal in signals]

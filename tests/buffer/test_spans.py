@@ -1,0 +1,45 @@
+"""Sets of ids as intervals behave like sets."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buffer.spans import Spans
+
+edges = st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+def members(spans: Spans) -> set[int]:
+    return {i for lo, hi in spans for i in range(lo, hi + 1)}
+
+
+@given(st.lists(st.tuples(st.booleans(), edges), max_size=40))
+def test_any_mix_of_adds_and_removes_equals_a_set(steps: list[tuple[bool, tuple[int, int]]]) -> None:
+    spans, model = Spans(), set[int]()
+    for add, (lo, hi) in steps:
+        if add:
+            spans.add(lo, hi)
+            model |= set(range(lo, hi + 1))
+        else:
+            spans.remove(lo, hi)
+            model -= set(range(lo, hi + 1))
+        assert members(spans) == model
+        assert len(spans) == len(model)
+        assert bool(spans) == bool(model)
+
+
+@given(st.lists(edges, max_size=30))
+def test_intervals_are_sorted_disjoint_and_never_touch(added: list[tuple[int, int]]) -> None:
+    spans = list(Spans(added))
+    assert spans == sorted(spans)
+    assert all(b_lo > a_hi + 1 for (_, a_hi), (b_lo, _) in itertools.pairwise(spans))
+
+
+def test_adding_upwards_keeps_one_interval() -> None:
+    spans = Spans()
+    for lo in range(1, 1000, 10):
+        spans.add(lo, lo + 9)
+    assert list(spans) == [(1, 1000)]

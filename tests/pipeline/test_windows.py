@@ -1,0 +1,172 @@
+"""Windows: aligned, complete, honest about what is missing; no reading is counted twice or lost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.indicator import Indicator
+from gateway.model.measure import Forward, Kind, Quality, Reading, Reason, Signal, Value
+from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.windows import growth
+from tests.kit.clock import ManualClock
+
+MINUTE = 60_000
+T0 = 1_795_322_220_000 - 1_795_322_220_000 % MINUTE
+
+
+def signal(kind: Kind = Kind.MEAN, **more: Any) -> Signal:
+    return Signal(**{"id": "s", "point": "s", "indicator": "x", "unit": "1", "kind": kind, "every_s": 10, **more})
+
+
+def run(values: Sequence[Value | None], kind: Kind = Kind.MEAN, **more: Any) -> Indicator:
+    """One full window of readings 10 s apart."""
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(kind, **more)], clock)
+    for i, value in enumerate(values):
+        at_ms = T0 + i * 10_000
+        missing = Reading.missing("s", at_ms, Reason.NO_ANSWER)
+        pipeline.accept([missing if value is None else Reading("s", at_ms, value)])
+    (closed,) = pipeline.close(T0 + MINUTE)
+    return closed
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Kind.MEAN, 3.5), (Kind.MIN, 1.0), (Kind.MAX, 6.0), (Kind.LAST, 6.0), (Kind.SUM, 21.0), (Kind.COUNT, 6),
+    ],
+)  # fmt: skip
+def test_each_kind_reduces_a_window_its_own_way(kind: Kind, expected: float) -> None:
+    closed = run([1, 2, 3, 4, 5, 6], kind)
+    assert (closed.value, closed.quality, closed.reasons) == (expected, Quality.GOOD, ())
+    assert (closed.start_ms, closed.end_ms) == (T0, T0 + MINUTE)
+    parts = closed.parts
+    assert parts is not None
+    assert (parts.n, parts.expected, parts.total, parts.low, parts.high, parts.first, parts.last) == (
+        6, 6, 21.0, 1.0, 6.0, 1.0, 6.0,
+    )  # fmt: skip
+
+
+def test_an_empty_window_is_known_to_be_empty_and_never_zero() -> None:
+    closed = run([])
+    assert (closed.value, closed.quality, closed.reasons) == (None, Quality.MISSING, (Reason.NO_ANSWER,))
+    assert closed.parts is not None
+    assert (closed.parts.n, closed.parts.expected) == (0, 6)
+
+
+def test_missing_readings_lower_the_completeness_and_leave_their_reason() -> None:
+    closed = run([1, None, None, 1, 1, None])
+    assert (closed.value, closed.quality) == (1.0, Quality.UNCERTAIN)
+    assert set(closed.reasons) == {Reason.NO_ANSWER, Reason.PARTIAL}
+
+
+def test_bad_readings_never_enter_a_mean() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal()], clock)
+    for i in range(6):
+        bad = Reading("s", T0 + i * 10_000, 1e6, Quality.BAD, (Reason.OUT_OF_RANGE,))
+        pipeline.accept([bad if i == 2 else Reading("s", T0 + i * 10_000, 4.0)])
+    (closed,) = pipeline.close(T0 + MINUTE)
+    assert closed.value == 4.0
+    assert closed.reasons == (Reason.OUT_OF_RANGE,)
+    assert closed.parts is not None
+    assert (closed.parts.n, closed.parts.expected) == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "rollover", "expected"),
+    [
+        (10, 15, None, 5),
+        (10, 10, 65536, 0),
+        (65_530, 4, 65536, 10),
+        (1000, 4, 65536, 4),
+        (1000, 4, None, 4),
+    ],
+)
+def test_counters_grow_roll_over_and_restart(before: float, now: float, rollover: float, expected: float) -> None:
+    assert growth(before, now, rollover) == expected
+
+
+def test_a_counter_loses_nothing_across_windows_and_gaps() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(Kind.DELTA, every_s=60)], clock)
+    out: list[Indicator] = []
+    for minute, value in [(0, 100), (1, 130), (4, 200), (5, 10)]:
+        out += pipeline.accept([Reading("s", T0 + minute * MINUTE, value)])
+    out += pipeline.close(T0 + 6 * MINUTE)
+    grown = [i.value for i in out if i.value is not None]
+    assert grown == [0.0, 30.0, 70.0, 10.0]
+    assert Reason.PARTIAL in out[0].reasons
+
+
+def test_text_and_contacts_keep_their_last_value() -> None:
+    assert run(["off", "on"], Kind.LAST, every_s=30).value == "on"
+    assert run([False, True, True, True, True, True], Kind.LAST).value is True
+
+
+@given(st.lists(st.tuples(st.integers(0, 600_000), st.integers(-1000, 1000)), max_size=60))
+def test_no_reading_is_lost_or_counted_twice(readings: list[tuple[int, int]]) -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(Kind.SUM)], clock)
+    out: list[Indicator] = []
+    for offset, value in sorted(readings):
+        out += pipeline.accept([Reading("s", T0 + offset, value)])
+    out += pipeline.close_all(T0 + 700_000)
+    assert sum(i.parts.n for i in out if i.parts is not None) == len(readings)
+    assert sum(i.value for i in out if isinstance(i.value, float)) == sum(v for _, v in readings)
+    spans = [(i.start_ms, i.end_ms) for i in out]
+    assert all(a_end <= b_start for (_, a_end), (b_start, _) in itertools.pairwise(spans) if b_start)
+
+
+def test_a_stop_closes_windows_as_partial_and_the_next_start_goes_on_from_there() -> None:
+    clock = ManualClock(T0 + 30_000)
+    pipeline = Pipeline([signal()], clock)
+    pipeline.accept([Reading("s", T0 + 31_000, 1.0), Reading("s", T0 + 41_000, 3.0)])
+    (stopped,) = pipeline.close_all(T0 + 45_000)
+    assert (stopped.start_ms, stopped.end_ms, stopped.value) == (T0 + 30_000, T0 + 45_000, 2.0)
+    assert Reason.PARTIAL in stopped.reasons
+    clock.advance(20)
+    again = Pipeline([signal()], clock)
+    (next_one,) = again.close(T0 + MINUTE)
+    assert (next_one.start_ms, next_one.end_ms) == (T0 + 50_000, T0 + MINUTE)
+
+
+def test_a_clock_that_jumps_ahead_leaves_no_windows_between() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal()], clock)
+    pipeline.accept([Reading("s", T0, 1.0)])
+    (before,) = pipeline.accept([Reading("s", T0 + 100 * MINUTE + 5, 2.0)])
+    (after,) = pipeline.close(T0 + 101 * MINUTE)
+    assert (before.end_ms, after.start_ms, after.value) == (T0 + MINUTE, T0 + 100 * MINUTE, 2.0)
+
+
+def test_a_clock_that_jumps_back_still_counts_every_reading() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(Kind.COUNT)], clock)
+    pipeline.accept([Reading("s", T0 + 30_000, 1.0), Reading("s", T0 - 500_000, 2.0)])
+    (closed,) = pipeline.close(T0 + MINUTE)
+    assert closed.value == 2
+
+
+def test_an_unset_clock_is_said_with_every_value() -> None:
+    clock = ManualClock(T0, synced=False)
+    pipeline = Pipeline([signal(forward=Forward.BOTH)], clock)
+    (single,) = pipeline.accept([Reading("s", T0, 1.0)])
+    (window,) = pipeline.close(T0 + MINUTE)
+    assert Reason.CLOCK_UNSYNCED in single.reasons
+    assert Reason.CLOCK_UNSYNCED in window.reasons
+
+
+@pytest.mark.parametrize(("forward", "singles", "windows"), [("every", 3, 0), ("both", 3, 1), ("windows", 0, 1)])
+def test_forward_decides_what_leaves(forward: str, singles: int, windows: int) -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(forward=Forward(forward))], clock)
+    out = [i for t in range(3) for i in pipeline.accept([Reading("s", T0 + t, float(t))])]
+    assert len(out) == singles
+    assert len(pipeline.close(T0 + MINUTE)) == windows
