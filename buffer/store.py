@@ -15,9 +15,10 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from buffer.bundle import Bundle, deflate, pack
+from buffer.bundle import deflate, pack
+from buffer.group import Group, Statement
 from buffer.lanes import FRESH_MS, Lanes
 from buffer.settings import BufferSettings
 from buffer.writer import Writer, set_aside_file
@@ -30,12 +31,9 @@ log = logging.getLogger("buffer")
 
 # Records waiting for a commit that does not come (a full disk): beyond this the caller waits.
 GROUP_LIMIT = 50_000
-RETRY_S = 1.0
 CLOSE_S = 5.0
 # How many of the newest ids are looked at, at the start, for records that are still fresh.
 FRESH_SCAN = 2_000_000
-
-Statement = tuple[str, tuple[Any, ...]]
 
 
 class Store:
@@ -45,13 +43,7 @@ class Store:
         self._settings = settings
         self._clock = clock
         self._writer = Writer(path)
-        self._group: list[tuple[int, bytes]] = []
-        self._statements: list[Statement] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._committer: asyncio.Task[None] | None = None
-        self._group_no = 1
-        self._committed_no = 0
-        self._next_within = settings.commit_every_s
+        self._group = Group(self._write, settings.commit_every_s)
         self._lanes = Lanes()
         self._changed = asyncio.Event()
         self._epoch = ""
@@ -82,20 +74,9 @@ class Store:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         try:
-            async with asyncio.timeout(CLOSE_S):
-                await self.flush()
-        except TimeoutError:
-            log.error("the disk takes nothing: %d records of the open group are lost", len(self._group))
+            await self._group.close(CLOSE_S)
         finally:
-            await self._end_commits()
             await self._writer.close()
-
-    async def _end_commits(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._committer is not None:
-            self._committer.cancel()
-            await asyncio.wait([self._committer])
 
     def _load(self, connection: sqlite3.Connection) -> None:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -120,61 +101,21 @@ class Store:
     async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
         """Joins the open commit group; waits only while the disk takes nothing and the group is full."""
         while len(self._group) > GROUP_LIMIT:
-            await self.flush()
-        self._group.extend((min(lane, Lane.LIVE), record) for record in records)
+            await self._group.flush()
         if records:
-            self._commit_within(0 if lane is Lane.URGENT else self._settings.commit_every_s)
-
-    def _commit_within(self, delay_s: float) -> None:
-        if self._committer is not None:
-            self._next_within = min(self._next_within, delay_s)
-            return
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            if self._timer.when() <= loop.time() + delay_s:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_later(delay_s, self._commit_now)
-
-    def _commit_now(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit(), name="commit")
+            stored_lane = min(lane, Lane.LIVE)
+            self._group.join([(stored_lane, record) for record in records])
+            self._group.within(0 if lane is Lane.URGENT else self._settings.commit_every_s)
 
     async def flush(self) -> None:
         """Returns after everything appended and settled so far is committed."""
-        open_has_something = self._group or self._statements or self._lanes.dirty
-        wanted = self._group_no if open_has_something else self._group_no - 1
-        while self._committed_no < wanted:
-            self._commit_now()
-            assert self._committer is not None  # noqa: S101  # running, or just made
-            await asyncio.shield(self._committer)
+        await self._group.flush()
 
-    async def _commit(self) -> None:
-        """Commits the open group. While the disk takes nothing, keeps it and tries again each second."""
-        records, self._group = self._group, []
-        statements, self._statements = self._statements, []
-        group_no = self._group_no
-        self._group_no += 1
-        self._next_within = self._settings.commit_every_s
-        bundles = pack(records, self._next_rid)
-        refused = False
-        try:
-            while not await self._write(bundles, statements, first_try=not refused):
-                refused = True
-                await asyncio.sleep(RETRY_S)
-        finally:
-            self._committer = None
-        self._committed_no = group_no
-        if refused:
-            log.warning("the store takes records again")
-        if self._group or self._statements:
-            self._commit_within(self._next_within)
-
-    async def _write(self, bundles: Sequence[Bundle], statements: Sequence[Statement], *, first_try: bool) -> bool:
+    async def _write(
+        self, records: Sequence[tuple[int, bytes]], statements: Sequence[Statement], first_try: bool
+    ) -> bool:
         """One transaction. False, with one log line, when the disk did not take it."""
+        bundles = pack(records, self._next_rid)
         at_ms = self._clock.now_ms()
         dirty, self._lanes.dirty = self._lanes.dirty, False
         unsettled = json.dumps(self._lanes.dump_with(bundles), separators=(",", ":")) if dirty else ""
@@ -194,7 +135,7 @@ class Store:
         except StoreError as error:
             self._lanes.dirty |= dirty
             if first_try:
-                log.error("%s; %d records wait in memory", error, sum(b.n for b in bundles))
+                log.error("%s; %d records wait in memory", error, len(records))
             return False
         self.commits += 1
         if dirty:
@@ -233,13 +174,12 @@ class Store:
 
     def settle(self, batch: Batch) -> None:
         self._lanes.settled(batch)
-        if not self._group:
-            # Nothing else to commit: let the acknowledgements of a while share one small commit.
-            self._commit_within(max(1.0, self._settings.commit_every_s))
+        # With nothing else to commit, the acknowledgements of a while share one small commit.
+        self._group.within(max(1.0, self._settings.commit_every_s))
 
     async def refuse(self, batch: Batch, reason: str) -> None:
         values = (batch.lo, batch.n, batch.lane, self._clock.now_ms(), reason, deflate(batch.body))
-        self._statements.append(("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values))
+        self._group.join([], [("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values)])
         self._lanes.settled(batch)
         self.set_aside += batch.n
         await self.flush()
@@ -295,8 +235,10 @@ class Store:
 
     async def finish(self, outcome: Outcome, message: bytes, records: Sequence[bytes]) -> None:
         values = (outcome.state, outcome.at_ms, message, outcome.id)
-        self._statements.append(("UPDATE command SET state=?, finished_ms=?, outcome=? WHERE id=?", values))
-        self._group.extend((Lane.URGENT, record) for record in records)
+        self._group.join(
+            [(Lane.URGENT, record) for record in records],
+            [("UPDATE command SET state=?, finished_ms=?, outcome=? WHERE id=?", values)],
+        )
         await self.flush()
 
     async def interrupted(self) -> Sequence[str]:

@@ -23,8 +23,7 @@ from gateway.model.ports import Actuator, IncomingCommand, Journal
 log = logging.getLogger("commands")
 
 Service = Callable[[], Awaitable[None]]
-# How far a read-back level may be from the wanted one (in the point's unit, relative to its size).
-TOLERANCE = 0.02
+_BADNESS = (CommandState.APPLIED, CommandState.UNVERIFIED, CommandState.FAILED)
 
 
 class Desk:
@@ -77,8 +76,10 @@ class Desk:
         if command.op in self.services:
             await self.services[command.op]()
             return await self._finish(command, CommandState.APPLIED, (), "")
-        results = [await self._act(command, target) for target in command.targets]
-        return await self._finish(command, _state_of(results), results, "")
+        acted = [await self._act(command, target) for target in command.targets]
+        # The worst of its targets: one lamp that failed makes the command fail.
+        worst = max((state for state, _ in acted), key=_BADNESS.index)
+        return await self._finish(command, worst, [result for _, result in acted], "")
 
     def _recent(self) -> int:
         minute_ago = self._clock.monotonic() - 60
@@ -86,7 +87,7 @@ class Desk:
             self._accepted_at.popleft()
         return len(self._accepted_at)
 
-    async def _act(self, command: Command, target: str) -> TargetResult:
+    async def _act(self, command: Command, target: str) -> tuple[CommandState, TargetResult]:
         entry = self._actuators.get(target)
         if entry is None:
             return _failed(target, None, "unknown-target: no writable point has this name")
@@ -95,12 +96,19 @@ class Desk:
         if want is None and command.op in WRITES:
             return _failed(target, None, f"{command.op} needs a value this point understands: see arg")
         try:
-            reading = await (actuator.read(target) if want is None else actuator.apply(target, want))
+            if want is None:
+                reading = await actuator.read(target)
+                state = CommandState.FAILED if reading.value is None else CommandState.APPLIED
+            else:
+                readback = await actuator.apply(target, want)
+                reading = readback.reading
+                state = CommandState.APPLIED if readback.verified else CommandState.UNVERIFIED
         except DriverError as error:
             log.warning("%s %s: %s", command.op, target, error)
             return _failed(target, want, str(error))
         how = How.READBACK if reading.value is not None else How.NONE
-        return TargetResult(target=target, want=want, got=reading.value, how=how, error=", ".join(reading.reasons))
+        why = ", ".join(reading.reasons)
+        return state, TargetResult(target=target, want=want, got=reading.value, how=how, error=why)
 
     async def _finish(self, command: Command, state: CommandState, results: Sequence[TargetResult], why: str) -> bytes:
         now_ms = self._clock.now_ms()
@@ -129,26 +137,9 @@ def wanted(command: Command, signal: Signal) -> Value | None:
     return None
 
 
-def agrees(want: Value, got: Value | None) -> bool:
-    """Does the read-back say what was asked for?"""
-    if got is None:
-        return False
-    if isinstance(want, str) or isinstance(got, str):
-        return want == got
-    return abs(float(want) - float(got)) <= TOLERANCE * max(1.0, abs(float(want)))
-
-
-def _state_of(results: Sequence[TargetResult]) -> CommandState:
-    """The worst of its targets: one lamp that failed makes the command fail."""
-    if any(result.got is None for result in results):
-        return CommandState.FAILED
-    if all(result.want is None or agrees(result.want, result.got) for result in results):
-        return CommandState.APPLIED
-    return CommandState.UNVERIFIED
-
-
-def _failed(target: str, want: Value | None, error: str) -> TargetResult:
-    return TargetResult(target=target, want=want, got=None, how=How.NONE, error=error)
+def _failed(target: str, want: Value | None, error: str) -> tuple[CommandState, TargetResult]:
+    result = TargetResult(target=target, want=want, got=None, how=How.NONE, error=error)
+    return CommandState.FAILED, result
 
 
 def outcome_message(outcome: Outcome) -> bytes:

@@ -20,5 +20,5 @@ class AllowSettings(BaseModel):
 class CommandSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    allow: tuple[AllowSettings, ...] = ()
+    allow: tuple[AllowSettings, ...] = Field((), description="Who may ask for what; nothing else is done.")
     max_per_minute: int = Field(60, ge=1, le=6000, description="More commands than this in a minute are refused.")

@@ -52,15 +52,28 @@ class DeviceHealth:
     why: str = ""
 
 
-class Actuator(Driver, Protocol):
-    async def apply(self, signal: str, value: Value) -> Reading:
-        """Writes, then reads back, without letting a poll in between. Returns what the device now says.
+@dataclass(frozen=True, slots=True)
+class Readback:
+    """What a device says after a write. `verified`: it is what was asked for, within the point's own tolerance.
 
-        Raises DeviceRefused, NoAnswer, BadFrame, LinkDown or Unsupported; never retries a write.
+    The reading may be of another signal (a contactor's feedback proves a coil), and it is missing when the write
+    was taken and only the read-back failed.
+    """
+
+    reading: Reading
+    verified: bool
+
+
+class Actuator(Driver, Protocol):
+    async def apply(self, signal: str, value: Value) -> Readback:
+        """Writes, then reads back, without letting a poll in between. Never repeats a write.
+
+        Raises DeviceRefused, NoAnswer, BadFrame, LinkDown or Unsupported when the write itself failed.
         """
 
     async def read(self, signal: str) -> Reading:
-        """Reads one signal now, in a turn of its own, before the next poll. Raises as `apply` does."""
+        """Reads one signal now, before the next poll. Missing with its reason when the device gives nothing;
+        raises LinkDown and Unsupported."""
 
 
 class Lane(IntEnum):

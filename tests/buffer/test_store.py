@@ -251,7 +251,7 @@ async def test_a_store_of_a_newer_gateway_is_left_alone(path: Path, clock: Manua
 async def test_a_full_disk_stops_nothing_and_loses_nothing(
     path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("buffer.store.RETRY_S", 0.01)
+    monkeypatch.setattr("buffer.group.RETRY_S", 0.01)
     async with opened(path, clock) as store:
         await store._writer.read(lambda c: c.execute("PRAGMA max_page_count=20").fetchone())
         await store.append([tail(Random(i).randbytes(700).hex()) for i in range(40)])

@@ -15,7 +15,7 @@ from gateway.commands.desk import Desk
 from gateway.commands.settings import CommandSettings
 from gateway.model.errors import NoAnswer
 from gateway.model.measure import Kind, Reading, Signal, Value
-from gateway.model.ports import IncomingCommand, Lane
+from gateway.model.ports import IncomingCommand, Lane, Readback
 from tests.kit.clock import ManualClock
 
 LAMP = Signal(
@@ -40,13 +40,13 @@ class Cabinet:
         self.writes: list[tuple[str, Value]] = []
         self.stuck = self.dead = False
 
-    async def apply(self, signal: str, value: Value) -> Reading:
+    async def apply(self, signal: str, value: Value) -> Readback:
         self.writes.append((signal, value))
         if self.dead:
             raise NoAnswer("no answer within 1 s", where="cabinet unit 1")
         if not self.stuck:
             self.state[signal] = value
-        return Reading(signal, 0, self.state[signal])
+        return Readback(Reading(signal, 0, self.state[signal]), self.state[signal] == value)
 
     async def read(self, signal: str) -> Reading:
         return Reading(signal, 0, self.state[signal])

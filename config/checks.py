@@ -1,0 +1,265 @@
+"""What no single room can see: one check for each promise, each a function from the draft to findings."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from config.findings import Code, Finding, Path
+from config.load import Tree
+from config.profiles import AnyProfile, Shelf
+from config.words import SECRET_KEY, did_you_mean
+from drivers.settings import DeviceSettings, ModbusRtuWire, ModbusTcpWire, TextLinesWire
+from gateway.pipeline.settings import PointSettings
+from gateway.uplink.settings import UplinkSettings
+from vision.settings import CameraSettings
+
+AnyWire = ModbusTcpWire | ModbusRtuWire | TextLinesWire
+
+WIRES_OF_DRIVER: Mapping[str, frozenset[str]] = {
+    "modbus": frozenset({"modbus_tcp", "modbus_rtu"}),
+    "text_lines": frozenset({"text_lines"}),
+}
+SECRET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_URL_PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
+_CODES = {"province": 2, "commune": 5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The sound parts of a document. An entry with an error of its own is not in here; its name is in the tree."""
+
+    tree: Tree
+    base: pathlib.Path
+    shelf: Shelf
+    wires: Mapping[str, AnyWire]
+    devices: Mapping[str, DeviceSettings]
+    profiles: Mapping[str, AnyProfile]
+    cameras: Mapping[str, CameraSettings]
+    uplink: UplinkSettings | None
+    points: Mapping[str, PointSettings]
+
+    def names(self, section: str) -> list[str]:
+        """Every name under a section, also of entries with errors."""
+        entries = self.tree.get((section,))
+        return list(entries) if isinstance(entries, dict) else []
+
+    def pairs(self) -> Iterator[tuple[str, DeviceSettings, AnyWire]]:
+        """Devices whose wire is known and sound."""
+        for name, device in self.devices.items():
+            if device.wire in self.wires:
+                yield name, device, self.wires[device.wire]
+
+
+def codes_are_texts(draft: Draft) -> Iterator[Finding]:
+    for key, digits in _CODES.items():
+        value = draft.tree.get(("place", key))
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield draft.tree.finding(
+                Code.CODE_AS_NUMBER,
+                ("place", key),
+                f"the code is written as the number {value}; its zeros are lost",
+                f'write {key}: "{value:0{digits}d}"',
+            )
+
+
+def no_passwords(draft: Draft) -> Iterator[Finding]:
+    for path, value in _leaves(draft.tree.data, ()):
+        key = next((part for part in reversed(path) if isinstance(part, str)), "")
+        if isinstance(value, str) and _URL_PASSWORD.match(value):
+            what, hint = "there is a password in this address", "leave it out here and add `password: NAME`"
+        elif isinstance(value, str) and "PRIVATE KEY-----" in value:
+            what, hint = "this is a private key", "put it into a file and name the file here"
+        elif value not in {None, True, False} and SECRET_KEY.search(key) and not SECRET_NAME.fullmatch(str(value)):
+            what = "this looks like the password itself"
+            hint = "put it into /etc/gateway/secrets/NAME and write the name here"
+        else:
+            continue
+        yield draft.tree.finding(Code.PASSWORD_IN_DOCUMENT, path, what, hint)
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _leaves(entry, (*path, key))
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _leaves(entry, (*path, index))
+    else:
+        yield path, value
+
+
+def names_differ(draft: Draft) -> Iterator[Finding]:
+    for name in draft.names("cameras"):
+        if name in draft.names("devices"):
+            yield draft.tree.finding(
+                Code.DUPLICATE_NAME, ("cameras", name), f"a device is called '{name}' too", "rename one of the two"
+            )
+
+
+def devices_hang_on_wires(draft: Draft) -> Iterator[Finding]:
+    wires = draft.names("wires")
+    for name, device in draft.devices.items():
+        if device.wire not in wires:
+            hint = did_you_mean(device.wire, wires)
+            path = ("devices", name, "wire")
+            yield draft.tree.finding(Code.UNKNOWN_WIRE, path, f"there is no wire '{device.wire}'", hint)
+    used = [draft.tree.get(("devices", name, "wire")) for name in draft.names("devices")]
+    for wire in wires:
+        if wire not in used:
+            yield draft.tree.finding(
+                Code.UNUSED_WIRE, ("wires", wire), "no device hangs on this wire", severity="warning"
+            )
+
+
+def profiles_are_known(draft: Draft) -> Iterator[Finding]:
+    for name, device in draft.devices.items():
+        path = ("devices", name, "profile")
+        profile = draft.profiles.get(name)
+        if not draft.shelf.knows(device.profile):
+            what = f"there is no profile '{device.profile}'"
+            yield draft.tree.finding(Code.UNKNOWN_PROFILE, path, what, draft.shelf.hint(device.profile))
+        elif profile is not None and not profile.confirmed:
+            yield draft.tree.finding(
+                Code.UNCONFIRMED_PROFILE,
+                path,
+                f"'{device.profile}' was never confirmed on a real device",
+                "compare each value with the device's own display",
+                "warning",
+            )
+
+
+def profiles_fit_their_wires(draft: Draft) -> Iterator[Finding]:
+    for name, device, wire in draft.pairs():
+        profile = draft.profiles.get(name)
+        if profile is not None and wire.kind not in WIRES_OF_DRIVER[profile.driver]:
+            fitting = [w for w, other in draft.wires.items() if other.kind in WIRES_OF_DRIVER[profile.driver]]
+            yield draft.tree.finding(
+                Code.WRONG_WIRE_KIND,
+                ("devices", name, "wire"),
+                f"'{device.profile}' speaks {profile.driver}, wire '{device.wire}' is {wire.kind}",
+                f"wires that fit: {', '.join(fitting)}" if fitting else "no wire of this site fits",
+            )
+
+
+def units_tell_devices_apart(draft: Draft) -> Iterator[Finding]:
+    taken: dict[tuple[str, int | None], str] = {}
+    for name, device, wire in draft.pairs():
+        lines = wire.kind == "text_lines"
+        path = ("devices", name, "unit")
+        key = (device.wire, None if lines else device.unit)
+        if lines and device.unit is not None:
+            yield draft.tree.finding(Code.BAD_VALUE, path, "instruments that send lines have no unit", "remove it")
+        if not lines and device.unit is None:
+            what = f"devices on '{device.wire}' are told apart by `unit`"
+            yield draft.tree.finding(Code.MISSING_UNIT, path, what, "add unit: as set on the device")
+        elif device.unit == 0 and wire.kind == "modbus_rtu":
+            what = "0 calls all units at once; none of them answers"
+            yield draft.tree.finding(Code.OUT_OF_RANGE, path, what, "write the number set on the device, 1 to 247")
+        elif key in taken:
+            what = f"wire '{device.wire}' carries one instrument" if lines else f"unit {device.unit} of '{device.wire}'"
+            yield draft.tree.finding(
+                Code.DUPLICATE_UNIT, path, f"{what}; '{taken[key]}' has it already", "change one of the two"
+            )
+        taken.setdefault(key, name)
+
+
+def wires_have_their_own_port(draft: Draft) -> Iterator[Finding]:
+    taken: dict[str, str] = {}
+    for name, wire in draft.wires.items():
+        if isinstance(wire, ModbusTcpWire):
+            place, path = f"{wire.host.lower()}:{wire.port}", ("wires", name, "host")
+        else:
+            # by-id names and ttyUSB names can be one port
+            port = wire.port.replace("\0", "")
+            place, path = os.path.realpath(draft.base / port), ("wires", name, "port")
+        if place in taken:
+            what = f"wire '{taken[place]}' uses the same port"
+            yield draft.tree.finding(Code.SHARED_PORT, path, what, "make it one wire with several devices")
+        taken.setdefault(place, name)
+
+
+def patterns_match_something(draft: Draft) -> Iterator[Finding]:
+    if not _all_points_known(draft):
+        return
+    points = [*device_points(draft.profiles), *camera_points(draft.cameras)]
+    for pattern in draft.names("points"):
+        if not any(fnmatchcase(point, pattern) for point in points):
+            hint = did_you_mean(pattern, points)
+            yield draft.tree.finding(Code.NO_SUCH_POINT, ("points", pattern), "matches no point of this site", hint)
+    writable = list(device_points(draft.profiles, writable=True))
+    for path, target in _command_targets(draft.tree):
+        if any(fnmatchcase(point, target) for point in writable):
+            continue
+        code = Code.NOT_WRITABLE if any(fnmatchcase(point, target) for point in points) else Code.NO_SUCH_POINT
+        what = "nothing here can be written" if code is Code.NOT_WRITABLE else "matches no point of this site"
+        yield draft.tree.finding(code, path, f"'{target}': {what}", did_you_mean(target, writable))
+
+
+def _command_targets(tree: Tree) -> Iterator[tuple[Path, str]]:
+    allow: Path = ("commands", "allow")
+    rows = tree.get(allow)
+    for row in range(len(rows) if isinstance(rows, list) else 0):
+        targets = tree.get((*allow, row, "to"))
+        for column, target in enumerate(targets if isinstance(targets, list) else ()):
+            if isinstance(target, str):
+                yield (*allow, row, "to", column), target
+
+
+def _all_points_known(draft: Draft) -> bool:
+    # A device with an error of its own would make every pattern for it look wrong.
+    return set(draft.names("devices")) == set(draft.profiles) and set(draft.names("cameras")) == set(draft.cameras)
+
+
+def device_points(profiles: Mapping[str, AnyProfile], *, writable: bool = False) -> Iterator[str]:
+    """Names of points, "device/point", in the order of the document."""
+    for name, profile in profiles.items():
+        for point, settings in profile.points_by_name().items():
+            if settings.writable or not writable:
+                yield f"{name}/{point}"
+
+
+def camera_points(cameras: Mapping[str, CameraSettings]) -> Iterator[str]:
+    for name, camera in cameras.items():
+        for line, settings in camera.lines.items():
+            yield f"{name}/{line}"
+            for kind in camera.classes_of(settings):
+                yield from (f"{name}/{line}/{kind}/{way}" for way in settings.ways)
+
+
+def uplink_is_encrypted(draft: Draft) -> Iterator[Finding]:
+    if draft.uplink is not None and draft.uplink.tls is None and not _is_loopback(draft.uplink.host):
+        yield draft.tree.finding(
+            Code.NO_TLS,
+            ("uplink", "host"),
+            f"the way to '{draft.uplink.host}' is not encrypted",
+            "add tls: {ca: …, cert: …, key: …}",
+            "warning",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+ALL: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
+    codes_are_texts,
+    no_passwords,
+    names_differ,
+    devices_hang_on_wires,
+    profiles_are_known,
+    profiles_fit_their_wires,
+    units_tell_devices_apart,
+    wires_have_their_own_port,
+    patterns_match_something,
+    uplink_is_encrypted,
+)

@@ -1,0 +1,88 @@
+"""Everything that is wrong with a site file, in one run."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from config import checks, load, machine
+from config.findings import Code, Finding, in_order
+from config.load import Tree
+from config.profiles import AnyProfile, Shelf
+from config.schema import Site
+from config.words import validated
+from drivers.settings import DeviceSettings, WireSettings
+from gateway.pipeline.settings import PointSettings
+from gateway.uplink.settings import UplinkSettings
+from vision.settings import CameraSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Linted:
+    """`site` is None if there are errors in the document itself; `profiles` are those that were found, by device."""
+
+    site: Site | None
+    profiles: Mapping[str, AnyProfile]
+    findings: list[Finding]
+
+
+def lint(path: pathlib.Path) -> Linted:
+    tree = load.read(path)
+    if tree.data is None:
+        empty = tree.finding(Code.MISSING_KEY, (), "this file is empty", "copy an example from config/sites")
+        return Linted(None, {}, tree.findings or [empty])
+    site, wrong = validated(tree, _adapter(Site))
+    draft = _draft(tree, path)
+    special = [finding for check in (*checks.ALL, *machine.ALL) for finding in check(draft)]
+    findings = in_order([*tree.findings, *_without_echoes(wrong, special), *draft.shelf.findings()])
+    return Linted(site, draft.profiles, findings)
+
+
+def _without_echoes(wrong: list[Finding], special: list[Finding]) -> list[Finding]:
+    """Where a check knows more than the schema, only the check speaks; of a password, only that it is one."""
+    known = {finding.path for finding in special if finding.severity == "error"}
+    secret = {finding.path for finding in special if finding.code is Code.PASSWORD_IN_DOCUMENT}
+    kept = [f for f in special if f.path not in secret or f.code is Code.PASSWORD_IN_DOCUMENT]
+    own = [f for f in wrong if f.path not in known and not (f.code is Code.BAD_VALUE and _holds(f.path, secret))]
+    return own + kept
+
+
+def _holds(path: str, secret: set[str]) -> bool:
+    # A room that refuses the password in an address says so of the whole entry.
+    return any(inner.startswith(f"{path}.") for inner in secret)
+
+
+def _draft(tree: Tree, path: pathlib.Path) -> checks.Draft:
+    """Whatever part of the document is sound by itself, so that one mistake does not hide the next."""
+    base = path.absolute().parent
+    shelf = Shelf(base)
+    devices: dict[str, DeviceSettings] = _sound_entries(tree, "devices", DeviceSettings)
+    profiles = {name: found for name, device in devices.items() if (found := shelf.profile(device.profile))}
+    return checks.Draft(
+        tree=tree,
+        base=base,
+        shelf=shelf,
+        profiles=profiles,
+        wires=_sound_entries(tree, "wires", WireSettings),
+        devices=devices,
+        cameras=_sound_entries(tree, "cameras", CameraSettings),
+        uplink=validated(tree, _adapter(UplinkSettings), ("uplink",))[0],
+        points=_sound_entries(tree, "points", PointSettings),
+    )
+
+
+def _sound_entries(tree: Tree, section: str, kind: Any) -> dict[str, Any]:
+    entries = tree.get((section,))
+    names = entries if isinstance(entries, dict) else {}
+    found = {name: validated(tree, _adapter(kind), (section, name))[0] for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -1,0 +1,1 @@
+"""Modbus over TCP and serial lines. See README.md."""

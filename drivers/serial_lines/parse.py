@@ -1,0 +1,67 @@
+"""One line of text to values, by the profile's description: prefix, separator, number of fields, checksum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from drivers.profiles import LinePoint, LineShape, LinesProfile
+from gateway.model.errors import BadFrame
+
+LineValue = float | str | None
+
+
+class BadLine(BadFrame):
+    """A line that began like one of the profile's and then did not fit. `line` is its name in the profile."""
+
+    def __init__(self, line: str, what: str) -> None:
+        super().__init__(what, where=line, hint="check baud, parity and data bits, or the profile's `lines`")
+        self.line = line
+
+
+def parse(profile: LinesProfile, data: bytes) -> tuple[str, Mapping[str, tuple[str, LineValue]]] | None:
+    """Name of the line, and for each of its points the field's text and the value it means (None for an empty
+    field: the instrument has no reading).
+
+    Returns None for lines the profile does not speak of. Raises BadLine.
+    """
+    text = data.decode("ascii", errors="replace").strip()
+    for name, shape in profile.lines.items():
+        if text.startswith(shape.prefix):
+            fields = _fields(name, shape, text)
+            points = {key: point for key, point in profile.points.items() if point.line == name}
+            return name, {key: (fields[p.field], _value(name, p, fields[p.field])) for key, p in points.items()}
+    return None
+
+
+def nmea_checksum(text: str) -> str:
+    """Two hex digits: all characters between "$" and "*", xor-ed (NMEA 0183)."""
+    total = 0
+    for byte in text.removeprefix("$").encode("ascii", errors="replace"):
+        total ^= byte
+    return f"{total:02X}"
+
+
+def _fields(name: str, shape: LineShape, text: str) -> list[str]:
+    if shape.checksum == "nmea":
+        text, star, given = text.rpartition("*")
+        if not star or given.upper() != nmea_checksum(text):
+            raise BadLine(name, "wrong checksum")
+    fields = text.removeprefix(shape.prefix).split(shape.separator)
+    if len(fields) != shape.fields:
+        raise BadLine(name, f"{len(fields)} fields where {shape.fields} belong")
+    return [field.strip() for field in fields]
+
+
+def _value(name: str, point: LinePoint, field: str) -> LineValue:
+    if not field:
+        return None
+    if point.type == "text":
+        return field
+    try:
+        number = float(field)
+    except ValueError as error:
+        raise BadLine(name, f"{field!r} is not a number") from error
+    if "_" in field or not math.isfinite(number):
+        raise BadLine(name, f"{field!r} is not a number")
+    return number if point.scale == 1 and point.offset == 0 else number * point.scale + point.offset

@@ -1,0 +1,150 @@
+"""A simulated Modbus device: requests in, answers out, registers made from the profile's points."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from drivers.modbus.codec import converter, encode, reorder
+from drivers.profiles import ModbusPoint, ModbusProfile, Table
+from drivers.simulate.values import World
+from gateway.model.clock import Clock
+
+_PAIR: Final = struct.Struct(">HH")
+_READS: Final[Mapping[int, Table]] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
+
+
+@dataclass(slots=True)
+class Fault:
+    """What is wrong with a device or a wire at the moment. silent: hears and says nothing. delay_s: answers so much
+    later. garbage: answers with bytes that are no frame. refuse: answers with this Modbus exception."""
+
+    silent: bool = False
+    delay_s: float = 0.0
+    garbage: bool = False
+    refuse: int = 0
+
+
+class SimulatedUnit:
+    """One unit: `answer` is what it says to a request. `requests` counts what it heard, `writes` what it took."""
+
+    def __init__(self, name: str, profile: ModbusProfile, clock: Clock, seed: int) -> None:
+        self.fault = Fault()
+        self.requests = 0
+        self.writes: list[tuple[Table, int, list[int]]] = []
+        self.world = World(name, profile.points, clock, seed)
+        self._points = profile.points
+        self._fixed: dict[tuple[Table, int], int] = {}
+        self._ends = {t: _extent(profile.points, t) for t in _READS.values()}
+
+    def load(self, table: Table, at: int, words: Sequence[int]) -> None:
+        """From now on these addresses say exactly this, whatever the profile says."""
+        self._fixed.update({(table, at + n): word for n, word in enumerate(words)})
+        low, high = self._ends[table]
+        self._ends[table] = (min(low, at), max(high, at + len(words)))
+
+    def answer(self, pdu: bytes) -> bytes:
+        """The answer to a request, both without unit number and checksum."""
+        self.requests += 1
+        function = pdu[0]
+        if self.fault.refuse:
+            return bytes((function | 0x80, self.fault.refuse))
+        if function in _READS and len(pdu) == 5:
+            return self._read(function, *_PAIR.unpack_from(pdu, 1))
+        if function in {5, 6, 15, 16} and len(pdu) >= 5:
+            return self._write(function, pdu)
+        return bytes((function | 0x80, _ILLEGAL_FUNCTION))
+
+    def _read(self, function: int, start: int, count: int) -> bytes:
+        table = _READS[function]
+        if not 1 <= count <= (2000 if function < 3 else 125):
+            return bytes((function | 0x80, _ILLEGAL_VALUE))
+        low, high = self._ends[table]
+        if start < low or start + count > high:
+            return bytes((function | 0x80, _ILLEGAL_ADDRESS))
+        words = self._words(table, start, count)
+        if function >= 3:
+            return bytes((function, 2 * count)) + struct.pack(f">{count}H", *words)
+        bits = sum(word << n for n, word in enumerate(words))
+        return bytes((function, (count + 7) // 8)) + bits.to_bytes((count + 7) // 8, "little")
+
+    def _words(self, table: Table, start: int, count: int) -> list[int]:
+        words = [0] * count
+        for name, point in self._points.items():
+            if point.table != table or point.at >= start + count or point.at + point.words <= start:
+                continue
+            for n, word in enumerate(self._encoded(name, point)):
+                if 0 <= point.at + n - start < count:
+                    words[point.at + n - start] |= word
+        for n in range(count):
+            words[n] = self._fixed.get((table, start + n), words[n])
+        return words
+
+    def _encoded(self, name: str, point: ModbusPoint) -> list[int]:
+        words = encode(point, self.world.value(name), name)
+        return [words[0] << (point.bit or 0)] if point.type == "bool" else words
+
+    def _write(self, function: int, pdu: bytes) -> bytes:
+        at, second = _PAIR.unpack_from(pdu, 1)
+        table: Table = "coil" if function in {5, 15} else "holding"
+        if function == 5:
+            words = [int(second == 0xFF00)]
+        elif function == 6:
+            words = [second]
+        elif function == 15:
+            words = [pdu[6 + n // 8] >> n % 8 & 1 for n in range(second)]
+        else:
+            words = list(struct.unpack(f">{second}H", pdu[6 : 6 + 2 * second]))
+        low, high = self._ends[table]
+        if at < low or at + len(words) > high:
+            return bytes((function | 0x80, _ILLEGAL_ADDRESS))
+        self.writes.append((table, at, words))
+        for name, point in self._points.items():
+            if point.table == table and at <= point.at and point.at + point.words <= at + len(words):
+                self._take(name, point, words[point.at - at : point.at - at + point.words])
+        return pdu[:5]
+
+    def _take(self, name: str, point: ModbusPoint, words: Sequence[int]) -> None:
+        for n in range(point.words):
+            self._fixed.pop((point.table, point.at + n), None)
+        value = decode(point, words)
+        if value is not None:
+            self.world.write(name, value)
+
+
+def decode(point: ModbusPoint, words: Sequence[int]) -> float | int | bool | None:
+    """The value of a point from its registers, by the same converter as the driver's."""
+    data = struct.pack(f">{len(words)}H", *words)
+    code = {"u": "HIQ", "i": "hiq", "f": " f ", "b": "H  "}[point.type[0]][{1: 0, 2: 1, 4: 2}[point.words]]
+    turned = point.order != "abcd" and point.type != "bool"
+    raw = data if turned else struct.unpack(f">{code}", reorder("abcd", data))[0]
+    convert = converter(point)
+    value = raw if convert is None else convert(raw)
+    return value if isinstance(value, int | float) else None
+
+
+def _extent(points: Mapping[str, ModbusPoint], table: Table) -> tuple[int, int]:
+    """First address of a table and the one behind its last; holes between are answered with zeros."""
+    chosen = [point for point in points.values() if point.table == table]
+    if not chosen:
+        return 0x10000, 0
+    return min(point.at for point in chosen), max(point.at + point.words for point in chosen)
+
+
+def respond(unit: SimulatedUnit, wire: Fault, pdu: bytes, send: Callable[[bytes], None]) -> None:
+    """Answers a request as the faults of unit and wire let it; `send` takes the answer or garbage."""
+    if unit.fault.silent or wire.silent:
+        unit.requests += 1
+        return
+    answer = unit.answer(pdu)
+    if unit.fault.garbage or wire.garbage:
+        answer = b"\xa5" * 40
+    delay_s = unit.fault.delay_s + wire.delay_s
+    if delay_s > 0:
+        asyncio.get_running_loop().call_later(delay_s, send, answer)
+    else:
+        send(answer)

@@ -1,0 +1,234 @@
+"""The composition root: settings in, running gateway out. The only place that builds.
+
+Stopping is an order: sources, windows as partial, commit, drain, services, the store's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import drivers
+from buffer.store import Store
+from config.site import LoadedSite
+from gateway import __version__
+from gateway.api import SOCKET_NAME, status_socket
+from gateway.commands.desk import Desk
+from gateway.model.clock import Clock, SystemClock
+from gateway.model.indicator import Indicator
+from gateway.model.measure import Reading, Signal
+from gateway.model.ports import Actuator, Driver, Lane
+from gateway.pipeline.overrides import override
+from gateway.pipeline.pipeline import Pipeline
+from gateway.supervise import Supervisor, notify, watchdog, watchdog_interval_s
+from gateway.uplink.encode import catalogue, record
+from gateway.uplink.mqtt import MqttUplink
+
+log = logging.getLogger("gateway")
+
+DRAIN_S = 5.0
+PRUNE_EVERY_S = 3600.0
+
+
+def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
+    """One driver for each wire that has devices, one for each camera."""
+    built: list[Driver] = []
+    for name, wire in site.document.wires.items():
+        devices = {
+            device: (settings, site.profiles[device])
+            for device, settings in site.document.devices.items()
+            if settings.wire == name
+        }
+        if devices:
+            built.append(drivers.build(name, wire, devices, clock, site.base))
+    if site.document.cameras:
+        from vision.driver import CameraDriver
+
+        for name, camera in site.document.cameras.items():
+            built.append(CameraDriver(name, camera, site.base, clock, site.secret))
+    return built
+
+
+class Gateway:
+    """One site, from its wires to the broker. `run` until the stop event is set."""
+
+    def __init__(self, site: LoadedSite, clock: Clock | None = None) -> None:
+        document = site.document
+        self.site = site
+        self.clock = clock or SystemClock(trusted=document.clock == "trusted")
+        self.state_dir = site.state_dir
+        self.started_ms = self.clock.now_ms()
+        self.drivers = build_drivers(site, self.clock)
+        self.signals = override(chain.from_iterable(d.signals for d in self.drivers), document.points)
+        self.pipeline = Pipeline(self.signals, self.clock)
+        self.store = Store(self.state_dir / document.buffer.file, document.buffer, self.clock)
+        self.desk = Desk(document.gateway, document.commands, self.store, self._actuators(), self.clock)
+        self.sources = [Supervisor(driver, self._sink, self.clock) for driver in self.drivers]
+        place = document.place.model_dump()
+        self.uplink = MqttUplink(
+            document.uplink,
+            document.gateway,
+            self.store,
+            self.desk,
+            catalogue(document.gateway, document.site, place, self.signals),
+            self.clock,
+            secret=site.secret,
+            health=self.health,
+            about={"sw": __version__, "boot": _boot_id(), "caps": self._capabilities()},
+        )
+        self.desk.services = {"gw.ping": self._ping, "gw.rebirth": self.uplink.rebirth}
+
+    def _actuators(self) -> dict[str, tuple[Actuator, Signal]]:
+        by_driver = {signal.id: driver for driver in self.drivers for signal in driver.signals}
+        return {
+            signal.id: (driver, signal)
+            for signal in self.signals
+            if signal.writable and _can_act(driver := by_driver[signal.id])
+        }
+
+    def _capabilities(self) -> list[str]:
+        lights = any(signal.writable for signal in self.signals)
+        return [*(["light"] if lights else []), *(["camera"] if self.site.document.cameras else [])]
+
+    async def _ping(self) -> None:
+        """The centre reached us and our answer will show it: the command path is proven."""
+
+    async def _sink(self, batch: Sequence[Reading]) -> None:
+        await self._store(self.pipeline.accept(batch))
+
+    async def _store(self, indicators: Sequence[Indicator], lane: Lane = Lane.LIVE) -> None:
+        if indicators:
+            await self.store.append([record(indicator) for indicator in indicators], lane)
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
+        """Until `stop` is set; `hurry` (a second signal) skips the drain. Raises StoreError, never DriverError."""
+        async with self.store, status_socket(self.state_dir / SOCKET_NAME, self.status):
+            interrupted = await self.desk.report_interrupted()
+            if interrupted:
+                log.warning("%d command(s) were interrupted by the last stop and not repeated", interrupted)
+            async with asyncio.TaskGroup() as services:
+                background = [
+                    services.create_task(work, name=name)
+                    for name, work in (
+                        ("uplink", self.uplink.run()),
+                        ("windows", self._close_windows()),
+                        ("prune", self._prune()),
+                        ("watchdog", self._watchdog()),
+                    )
+                ]
+                await self._run_sources(stop)
+                await self._store(self.pipeline.close_all(self.clock.now_ms()))
+                await self.store.flush()
+                await self._drain(hurry or asyncio.Event())
+                for task in background:
+                    task.cancel()
+        log.info("stopped")
+
+    async def _run_sources(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(source.run(), name=source.driver.name) for source in self.sources]
+            log.info("%s %s runs: %d sources, %d signals", self.site.document.gateway, __version__,
+                     len(self.sources), len(self.signals))  # fmt: skip
+            notify("READY=1")
+            await stop.wait()
+            notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+
+    async def _drain(self, hurry: asyncio.Event) -> None:
+        drain = asyncio.create_task(self.uplink.drain(DRAIN_S))
+        skip = asyncio.create_task(hurry.wait())
+        await asyncio.wait([drain, skip], return_when=asyncio.FIRST_COMPLETED)
+        for task in (drain, skip):
+            task.cancel()
+        await asyncio.wait([drain, skip])
+
+    async def _close_windows(self) -> None:
+        while True:
+            next_ms = self.pipeline.next_close_ms()
+            now_ms = self.clock.now_ms()
+            # At most a second, so that a stepped clock is noticed.
+            wait_s = 1.0 if next_ms is None else min(1.0, max(0.001, (next_ms - now_ms) / 1000))
+            await asyncio.sleep(wait_s)
+            await self._store(self.pipeline.close(self.clock.now_ms()))
+
+    async def _prune(self) -> None:
+        while True:
+            await self.store.prune()
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def _watchdog(self) -> None:
+        await watchdog(watchdog_interval_s(), [s.health for s in self.sources], self.store.turn, self.clock)
+
+    # --- what it says of itself ---------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """For the heartbeat: small, a number each."""
+        devices = [health for driver in self.drivers for health in driver.health().values()]
+        return {
+            "up_s": (self.clock.now_ms() - self.started_ms) // 1000,
+            "devices": len(devices),
+            "devices_online": sum(device.online for device in devices),
+            "readings": self.pipeline.accepted,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """For people on site: everything there is to see, as `gateway status --json` prints it."""
+        low, high = self.store.span()
+        return {
+            "gateway": self.site.document.gateway,
+            "site": self.site.document.site,
+            "version": __version__,
+            "started_ms": self.started_ms,
+            "now_ms": self.clock.now_ms(),
+            "clock_synced": self.clock.synced(),
+            "readings": self.pipeline.accepted,
+            "sources": {source.driver.name: self._source_status(source) for source in self.sources},
+            "points": {name: _point_status(reading) for name, reading in self.pipeline.latest().items()},
+            "store": {
+                "file": str(self.state_dir / self.site.document.buffer.file),
+                "epoch": self.store.epoch,
+                "rid_lo": low,
+                "rid_hi": high,
+                "commits": self.store.commits,
+                "waiting": {lane.name.lower(): self.store.waiting(lane).records for lane in Lane},
+                "set_aside": self.store.set_aside,
+            },
+            "uplink": self.uplink.status(),
+            "commands": dict(self.desk.counts),
+        }
+
+    @staticmethod
+    def _source_status(source: Supervisor) -> dict[str, Any]:
+        devices = {
+            name: {slot: getattr(health, slot) for slot in health.__slots__}
+            for name, health in source.driver.health().items()
+        }
+        return {**source.health.snapshot(), "devices": devices}
+
+
+def _point_status(reading: Reading) -> dict[str, Any]:
+    return {
+        "v": reading.value,
+        "q": reading.quality,
+        "f": list(reading.reasons),
+        "at_ms": reading.at_ms,
+    }
+
+
+def _can_act(driver: Driver) -> TypeGuard[Actuator]:
+    return hasattr(driver, "apply")
+
+
+def _boot_id() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return str(os.getpid())

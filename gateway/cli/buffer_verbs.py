@@ -1,0 +1,67 @@
+"""gateway buffer show: what is in the store, safe while the gateway runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.output import local_time, print_json
+from gateway.model.errors import GatewayError
+
+
+def room() -> None:
+    """Look into the store. / Xem kho dữ liệu tại chỗ."""
+
+
+def show(
+    file: Annotated[Path | None, typer.Argument(help="The site file. / Tệp cấu hình điểm.")] = None,
+    db: Annotated[Path | None, typer.Option("--db", help="A store file, also a copy. / Tệp kho dữ liệu.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest records to show. / Số bản ghi.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object. / Xuất JSON.")] = False,
+) -> None:
+    """Show what is stored and what waits. Reads only. / Xem dữ liệu đã lưu và đang chờ gửi."""
+    from buffer.inspect import newest, read_only, summary
+
+    path = db or _store_of(file)
+    with read_only(path) as connection:
+        content = {"file": str(path), **summary(connection), "newest": newest(connection, limit)}
+    if as_json:
+        print_json(content)
+    else:
+        _print(content)
+
+
+def _store_of(file: Path | None) -> Path:
+    if file is None:
+        raise GatewayError("name a site file, or a store with --db", hint="gateway buffer show --db store.sqlite3")
+    from config.site import load_site
+
+    site = load_site(file)
+    return site.state_dir / site.document.buffer.file
+
+
+def _print(content: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"{content['file']}, epoch {content['epoch']}")
+    console.print(
+        f"{content['records']} records / bản ghi ({content['rid_lo']}..{content['rid_hi']}), "
+        f"waiting / đang chờ gửi: {content['waiting']}, "
+        f"{local_time(content['oldest_ms'])} .. {local_time(content['newest_ms'])}"
+    )
+    for reason, records in content["set_aside"].items():
+        console.print(f"[yellow]set aside / để riêng: {records}[/] ({reason})")
+    table = Table("rid", "point", "indicator", "value", "quality", "until", "lane", "state")
+    for record in content["newest"]:
+        value = "-" if record["v"] is None else str(record["v"])
+        why = f" ({', '.join(record['f'])})" if record.get("f") else ""
+        state = "[yellow]waits / chờ[/]" if record["waits"] else "sent / đã gửi"
+        table.add_row(
+            str(record["rid"]), record["pt"], record["ind"], value, f"{record['q']}{why}", local_time(record["t1"]),
+            record["lane"], state,
+        )  # fmt: skip
+    console.print(table)

@@ -1,0 +1,93 @@
+"""The store's outbox in memory, by the letter of `gateway.model.ports.Outbox`. The contract suite runs on it too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.model.ports import Batch, Lane, Waiting
+
+
+@dataclass
+class MemoryOutbox:
+    """`put` commits at once. `sent`, `refused` show what became of the rids."""
+
+    epoch: str = "7c41f00d"
+    now_ms: int = 1_795_322_220_000
+    sent: list[int] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._rid = 0
+        self._session = 0
+        self._rows: dict[Lane, dict[int, bytes]] = {lane: {} for lane in Lane}
+        self._taken: dict[int, tuple[Lane, bytes]] = {}
+        self._news = asyncio.Event()
+
+    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
+        """As a `RecordSink` does."""
+        self.put(records, lane)
+
+    def put(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
+        for record in records:
+            self._rid += 1
+            self._rows[lane][self._rid] = b'{"rid":%d,' % self._rid + record
+        self._news.set()
+
+    async def next_session(self) -> int:
+        self._session += 1
+        return self._session
+
+    def span(self) -> tuple[int, int]:
+        return (1, self._rid)
+
+    def waiting(self, lane: Lane) -> Waiting:
+        rows = self._rows[lane]
+        if not rows:
+            return Waiting()
+        return Waiting(len(rows), sum(map(len, rows.values())), self.now_ms)
+
+    async def take(self, lane: Lane, max_records: int, max_bytes: int) -> Batch | None:
+        rows = self._rows[lane]
+        taken: list[int] = []
+        size = 0
+        for rid, row in rows.items():
+            if taken and (len(taken) == max_records or size + len(row) + 1 > max_bytes):
+                break
+            taken.append(rid)
+            size += len(row) + 1
+        if not taken:
+            return None
+        body = b",".join(rows[rid] for rid in taken)
+        for rid in taken:
+            self._taken[rid] = (lane, rows.pop(rid))
+        return Batch(lane, taken[0], taken[-1], len(taken), body)
+
+    def _rids(self, batch: Batch) -> list[int]:
+        return [rid for rid in self._taken if batch.lo <= rid <= batch.hi and self._taken[rid][0] is batch.lane]
+
+    def settle(self, batch: Batch) -> None:
+        for rid in self._rids(batch):
+            del self._taken[rid]
+            self.sent.append(rid)
+
+    async def refuse(self, batch: Batch, reason: str) -> None:
+        for rid in self._rids(batch):
+            del self._taken[rid]
+            self.refused[rid] = reason
+
+    def give_back(self) -> None:
+        for rid, (lane, row) in self._taken.items():
+            self._rows[lane][rid] = row
+        self._taken.clear()
+        for lane, rows in self._rows.items():
+            self._rows[lane] = dict(sorted(rows.items()))
+
+    async def changed(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._taken and not any(self._rows.values())
