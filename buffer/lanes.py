@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from buffer.bundle import Bundle, cut, fitting, inflate
-from buffer.spans import Spans
+from gateway.model.spans import Spans
 from buffer.writer import Writer
 from gateway.model.ports import Batch, Lane, Waiting
 

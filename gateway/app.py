@@ -29,6 +29,7 @@ from gateway.pipeline.pipeline import Pipeline
 from gateway.supervise import Supervisor, notify, watchdog, watchdog_interval_s
 from gateway.uplink.encode import catalogue, record
 from gateway.uplink.mqtt import MqttUplink
+from gateway.uplink.settings import UplinkSettings
 
 log = logging.getLogger("gateway")
 
@@ -72,7 +73,7 @@ class Gateway:
         self.sources = [Supervisor(driver, self._sink, self.clock) for driver in self.drivers]
         place = document.place.model_dump()
         self.uplink = MqttUplink(
-            document.uplink,
+            _located(document.uplink, site),
             document.gateway,
             self.store,
             self.desk,
@@ -213,6 +214,14 @@ class Gateway:
             for name, health in source.driver.health().items()
         }
         return {**source.health.snapshot(), "devices": devices}
+
+
+def _located(settings: UplinkSettings, site: LoadedSite) -> UplinkSettings:
+    """Certificate files are relative to the site file, like every path in it."""
+    if settings.tls is None:
+        return settings
+    paths = {key: str(site.located(path)) for key, path in settings.tls if path is not None}
+    return settings.model_copy(update={"tls": settings.tls.model_copy(update=paths)})
 
 
 def _point_status(reading: Reading) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from gateway.model.command import Outcome
 from gateway.model.measure import Reading, Signal, Value
@@ -178,3 +178,16 @@ class CommandDesk(Protocol):
         """Claims, authorises, acts, reads back, records. Returns the outcome message (JSON, `out/1`) once it is
         committed, or None when there is nothing to answer (not a command, or one still being worked on).
         Never raises for what a sender got wrong."""
+
+
+class Uplink(Protocol):
+    """The way to the far end: takes from an outbox, settles what was acknowledged, brings commands to the desk."""
+
+    async def run(self) -> None:
+        """Until cancelled. Lost connections are its own matter; a failure of the store or the desk ends it."""
+
+    async def drain(self, timeout_s: float, why: str = "stopped") -> None:
+        """Sends what waits for at most so long, says goodbye with the reason, and does not come back."""
+
+    def status(self) -> dict[str, Any]:
+        """What a person wants to see, ready for JSON."""

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buffer.spans import Spans
+from gateway.model.spans import Spans
 
 edges = st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
@@ -29,6 +29,14 @@ def test_any_mix_of_adds_and_removes_equals_a_set(steps: list[tuple[bool, tuple[
         assert members(spans) == model
         assert len(spans) == len(model)
         assert bool(spans) == bool(model)
+        assert all((number in spans) == (number in model) for number in range(-1, 75))
+
+
+@given(st.lists(edges, max_size=20), st.integers(0, 60), st.integers(0, 60))
+def test_what_is_missing_is_what_a_set_lacks(added: list[tuple[int, int]], lo: int, hi: int) -> None:
+    spans = Spans(added)
+    missing = {i for a, b in spans.missing(lo, hi) for i in range(a, b + 1)}
+    assert missing == set(range(lo, hi + 1)) - members(spans)
 
 
 @given(st.lists(edges, max_size=30))

@@ -63,6 +63,17 @@ class Spans:
             hi = max(hi, self._spans.pop(at)[1])
         self._spans.insert(at, (lo, hi))
 
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self._spans, (number, float("inf"))) - 1
+        return at >= 0 and self._spans[at][1] >= number
+
+    def missing(self, lo: int, hi: int) -> list[tuple[int, int]]:
+        """The intervals of [lo, hi] that are not in the set."""
+        gaps = Spans([(lo, hi)])
+        for have_lo, have_hi in self._spans:
+            gaps.remove(have_lo, have_hi)
+        return list(gaps)
+
     def update(self, other: Iterable[tuple[int, int]]) -> None:
         for lo, hi in list(other):
             self.add(lo, hi)
