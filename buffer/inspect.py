@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from buffer.bundle import inflate
-from gateway.model.spans import Spans
 from buffer.writer import store_error
 from gateway.model.errors import StoreError
 from gateway.model.ports import Lane
+from gateway.model.spans import Spans
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from buffer.bundle import Bundle, cut, fitting, inflate
-from gateway.model.spans import Spans
 from buffer.writer import Writer
 from gateway.model.ports import Batch, Lane, Waiting
+from gateway.model.spans import Spans
 
 # Two base windows of a minute: older than that, a newer value of the same point has overtaken it.
 FRESH_MS = 120_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from drivers.schedule import Schedule
@@ -26,7 +26,7 @@ class Polled(Protocol):
 
 async def poll_all(
     wire: str, devices: Mapping[str, Polled], clock: Clock, check: Callable[[], None]
-) -> AsyncIterator[Sequence[Reading]]:
+) -> AsyncGenerator[Sequence[Reading], None]:
     """One batch a device and period. `check` raises LinkDown when the wire is gone."""
     schedule = Schedule(wire, {name: device.every_s for name, device in devices.items()}, clock.monotonic())
     while True:

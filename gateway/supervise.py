@@ -71,16 +71,12 @@ class Supervisor:
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
 
     async def _session(self) -> None:
-        async with self.driver, contextlib.aclosing(self._batches()) as batches:
+        async with self.driver, contextlib.aclosing(self.driver.batches()) as batches:
             async for batch in batches:
                 if not self.health.up:
                     self._came_back()
                 self.health.turned_at = self._clock.monotonic()
                 await self._sink(batch)
-
-    async def _batches(self) -> Any:
-        async for batch in self.driver.batches():
-            yield batch
 
     async def _say_missing(self) -> None:
         now_ms = self._clock.now_ms()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -73,7 +73,7 @@ class ModbusDriver:
     ) -> None:
         await self._line.close()
 
-    def batches(self) -> AsyncIterator[Sequence[Reading]]:
+    def batches(self) -> AsyncGenerator[Sequence[Reading], None]:
         return poll_all(self._name, self._devices, self._clock, self._line.check)
 
     def health(self) -> dict[str, DeviceHealth]:

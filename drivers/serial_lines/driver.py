@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -88,7 +88,7 @@ class LinesDriver:
     async def read(self, signal: str) -> Reading:
         raise Unsupported("this instrument only talks", where=signal, hint="it cannot be asked; wait for its line")
 
-    async def batches(self) -> AsyncIterator[Sequence[Reading]]:
+    async def batches(self) -> AsyncGenerator[Sequence[Reading], None]:
         """A batch a line, and a batch of missing readings for a line that did not come in its time."""
         now = self._clock.monotonic()
         turns = {line: self._first_turn(line, now) for line in self._profile.lines}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.demo_view import Show, duplicates, received
+from gateway.cli.demo_view import CAMERA, Show, duplicates, received
 from gateway.cli.output import print_json
 from gateway.model.errors import GatewayError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.ioc.receiver import Receiver
 
 COMMAND_EVERY_S = 2.5
-CAMERA = "junction"
 # The clip's road is empty for its last seconds, so that every vehicle is through when the demo ends.
 QUIET_S = 6.0
 

@@ -23,7 +23,6 @@ from typing import Any, Self
 from gateway.model.errors import GatewayError
 
 GATEWAY = ("-P", "-c", "from gateway.cli import main; main()")
-CAMERA, LINE = "junction", "l1"
 READY_S = 60.0
 STOP_S = 12.0
 

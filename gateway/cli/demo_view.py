@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gateway.ioc.ledger import Ledger
 
 MARK = {"good": "[green]●[/]", "uncertain": "[yellow]●[/]", "bad": "[red]●[/]", "missing": "[red]○[/]"}
-SHOWN = 22
-POINT = "junction/l1"
+SHOWN = 6
+CAMERA, POINT = "junction", "junction/l1"
 
 
 @dataclass
@@ -63,16 +63,22 @@ def picture(show: Show, ledger: Ledger, truth: Truth | None, left_s: float) -> R
 
 
 def _points(points: dict[str, Any]) -> Table:
+    """The first points of every device, so that each wire is seen."""
     from rich.table import Table
 
     table = Table("", "point", "value", title="Read / Số đo", title_justify="left", box=None, pad_edge=False)
-    shown = [(name, point) for name, point in points.items() if not name.startswith("junction/")]
-    for name, point in shown[:SHOWN]:
-        value = point["v"]
-        text = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-        table.add_row(MARK[point["q"]], name, text)
-    if len(shown) > SHOWN:
-        table.add_row("", f"... and {len(shown) - SHOWN} more", "")
+    devices: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for name, point in points.items():
+        devices.setdefault(name.partition("/")[0], []).append((name, point))
+    for device, its in devices.items():
+        if device == CAMERA:
+            continue
+        for name, point in its[:SHOWN]:
+            value = point["v"]
+            text = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+            table.add_row(MARK[point["q"]], name, text)
+        if len(its) > SHOWN:
+            table.add_row("", f"[dim]{device}: {len(its) - SHOWN} more[/]", "")
     return table
 
 
@@ -82,7 +88,7 @@ def _camera(show: Show, status: dict[str, Any], truth: Truth | None) -> Renderab
 
     if truth is None:
         return Panel("no camera: install the extra `vision`", title="Counted / Đếm xe", title_align="left")
-    source = status["sources"].get("junction", {})
+    source = status["sources"].get(CAMERA, {})
     so_far = truth.until(max(0.0, (status["now_ms"] - source["since_ms"]) / 1000)) if source.get("up") else {}
     table = Table("way / hướng", "counted", "truth so far", box=None)
     for way, counted in show.counted.items():

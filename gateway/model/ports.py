@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
@@ -32,7 +32,7 @@ class Driver(Protocol):
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None: ...
 
-    def batches(self) -> AsyncIterator[Sequence[Reading]]:
+    def batches(self) -> AsyncGenerator[Sequence[Reading], None]:
         """Yields every due signal exactly once per turn. A signal that failed is in the batch, without a
         value and with a reason. Raises LinkDown only when the whole link is gone."""
 
