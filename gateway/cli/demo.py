@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from gateway.ioc.receiver import Receiver
 
 COMMAND_EVERY_S = 2.5
-# The clip's road is empty for its last seconds, so that every vehicle is through when the demo ends.
+# The clip's road is empty for its last seconds, so that every vehicle is through when the demo ends. A longer demo
+# plays the clip over again: making it takes a second for each twenty.
 QUIET_S = 6.0
+LONGEST_CLIP_S = 120.0
 
 
 def demo(
@@ -61,7 +63,9 @@ async def _run(folder: Path, seconds: float, broker: tuple[str, int] | None, *, 
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if not quiet:
         sys.stderr.write(f"setting the stage in {folder} / đang chuẩn bị ...\n")
-    async with Stage(folder, broker, traffic_s=max(4.0, seconds - QUIET_S), clip_s=seconds + 30) as stage:
+    shown_s = min(seconds, LONGEST_CLIP_S)
+    clip_s = seconds + 30 if seconds <= LONGEST_CLIP_S else LONGEST_CLIP_S
+    async with Stage(folder, broker, traffic_s=max(4.0, shown_s - QUIET_S), clip_s=clip_s) as stage:
         if stage.broker is None:
             raise GatewayError("the stage has no broker")
         host, port = stage.broker
@@ -151,7 +155,7 @@ def _stored(stage: Stage) -> int:
 def _summary(stage: Stage, ledger: Ledger, show: Show, stored: int) -> dict[str, Any]:
     cameras: dict[str, Any] = {}
     if stage.truth is not None:
-        cameras[CAMERA] = {"counted": dict(show.counted), "truth": stage.truth.until(float("inf"))}
+        cameras[CAMERA] = {"counted": dict(show.counted), "truth": stage.truth.until(show.watched_s())}
     return {
         "readings": show.status.get("readings", 0),
         "records_stored": stored,

@@ -29,15 +29,17 @@ STOP_S = 12.0
 
 @dataclass(slots=True)
 class Truth:
-    """What really crosses the line of the generated clip: (video time in s, direction)."""
+    """What really crosses the line of the generated clip: (video time in s, direction). The clip starts again
+    after `period_s`."""
 
-    crossings: list[tuple[float, str]] = field(default_factory=list)
+    crossings: list[tuple[float, str]]
+    period_s: float
 
     def until(self, video_s: float) -> dict[str, int]:
+        rounds, rest_s = divmod(video_s, self.period_s)
         counts = {"down": 0, "up": 0}
         for at_s, way in self.crossings:
-            if at_s <= video_s:
-                counts[way] += 1
+            counts[way] += int(rounds) + (at_s <= rest_s)
         return counts
 
 
@@ -116,7 +118,8 @@ class Stage:
         if await maker.wait() != 0:
             raise GatewayError("the clip could not be made", where=str(self.folder / "demo.log"))
         truth = json.loads(clip.with_suffix(".json").read_text(encoding="utf-8"))
-        self.truth = Truth([(event["t_s"], event["direction"]) for event in truth["crossings"]])
+        crossings = [(event["t_s"], event["direction"]) for event in truth["crossings"]]
+        self.truth = Truth(crossings, truth["seconds"])
 
     # --- processes ----------------------------------------------------------------------------------------
 
