@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import NotRunning
 
 log = logging.getLogger("gateway.api")
 
@@ -58,7 +58,7 @@ def _only_for_us(path: Path) -> None:
 
 
 async def ask(path: Path, timeout_s: float = 5.0) -> dict[str, Any]:
-    """The status of the gateway behind a socket. Raises GatewayError when nobody answers there."""
+    """The status of the gateway behind a socket. Raises NotRunning when nobody answers there."""
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path)
@@ -70,7 +70,7 @@ async def ask(path: Path, timeout_s: float = 5.0) -> dict[str, Any]:
                     await writer.wait_closed()
         answer: dict[str, Any] = json.loads(line)
     except (OSError, TimeoutError, ValueError) as error:
-        raise GatewayError(
+        raise NotRunning(
             "no gateway answers here",
             where=str(path),
             hint="is it running? systemctl status gateway, or gateway run SITE",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.output import local_time, print_json
-from gateway.model.errors import GatewayError
+from gateway.model.errors import BadArgument
 
 
 def room() -> None:
@@ -35,7 +35,7 @@ def show(
 
 def _store_of(file: Path | None) -> Path:
     if file is None:
-        raise GatewayError("name a site file, or a store with --db", hint="gateway buffer show --db store.sqlite3")
+        raise BadArgument("name a site file, or a store with --db", hint="gateway buffer show --db store.sqlite3")
     from config.site import load_site
 
     site = load_site(file)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.output import print_json
-from gateway.model.errors import GatewayError
+from gateway.model.errors import BadArgument
 
 
 def room() -> None:
@@ -42,7 +42,7 @@ def _line(text: str) -> tuple[float, float, float, float]:
     try:
         x1, y1, x2, y2 = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise GatewayError(
+        raise BadArgument(
             f"--line {text!r} is not x1,y1,x2,y2", hint="four numbers, as in --line 150,300,958,300"
         ) from error
     return x1, y1, x2, y2

@@ -14,7 +14,7 @@ import typer
 
 from gateway.cli.demo_view import CAMERA, Show, duplicates, received
 from gateway.cli.output import print_json
-from gateway.model.errors import GatewayError
+from gateway.model.errors import BadArgument, GatewayError
 
 if TYPE_CHECKING:
     from gateway.cli.demo_stage import Stage
@@ -196,7 +196,7 @@ def parse_duration(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 1 <= seconds <= 86_400:
-        raise GatewayError(f"--for {text!r} is not a duration", hint="20s, 2m, or a number of seconds")
+        raise BadArgument(f"--for {text!r} is not a duration", hint="20s, 2m, or a number of seconds")
     return seconds
 
 
@@ -205,5 +205,5 @@ def parse_broker(text: str | None) -> tuple[str, int] | None:
         return None
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit():
-        raise GatewayError(f"--broker {text!r} is not HOST:PORT", hint="for example 127.0.0.1:1883")
+        raise BadArgument(f"--broker {text!r} is not HOST:PORT", hint="for example 127.0.0.1:1883")
     return host, int(port)

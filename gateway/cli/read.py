@@ -36,13 +36,17 @@ def read(
 async def _read(site: LoadedSite, device: str, point: str | None) -> list[PointRead]:
     import drivers
     from gateway.model.clock import SystemClock
-    from gateway.model.errors import GatewayError
+    from gateway.model.errors import BadArgument
 
     settings = site.document.devices.get(device)
     if settings is None:
         known = ", ".join(site.document.devices) or "none"
-        raise GatewayError(f"no device {device!r} in this site", where=str(site.file), hint=f"devices: {known}")
+        raise BadArgument(f"no device {device!r} in this site", where=str(site.file), hint=f"devices: {known}")
     profile = site.profiles[device]
+    points = profile.points_by_name()
+    if point is not None and point not in points:
+        known = ", ".join(points)
+        raise BadArgument(f"{device} has no point {point!r}", where=settings.profile, hint=f"points: {known}")
     wire = site.document.wires[settings.wire]
     driver = drivers.build(settings.wire, wire, {device: (settings, profile)}, SystemClock(), site.base)
     async with driver:

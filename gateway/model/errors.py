@@ -6,6 +6,8 @@
       StoreError       StoreFull | StoreDamaged | StoreBusy (retry)
       UplinkError      Unreachable (retry) | NotAllowed | Rejected
       CommandRefused
+      BadArgument      of a verb
+      NotRunning       (retry)
 
 Codes are explained, in English and Vietnamese, in `gateway.model.codes`; `gateway explain CODE` prints them.
 """
@@ -110,3 +112,16 @@ class Rejected(UplinkError):
 
 class CommandRefused(GatewayError):
     code = "command-refused"
+
+
+class BadArgument(GatewayError):
+    """A verb was called with something it cannot use."""
+
+    code = "bad-argument"
+
+
+class NotRunning(GatewayError):
+    """A verb asks a running gateway, and none answers."""
+
+    code = "not-running"
+    retry = True
