@@ -32,6 +32,40 @@ class _Age:
     size: int
 
 
+class _Ages:
+    """When the LIVE records were committed and how large they are, oldest first."""
+
+    def __init__(self) -> None:
+        self._ages: deque[_Age] = deque()
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._ages)
+
+    @property
+    def oldest(self) -> _Age:
+        return self._ages[0]
+
+    def append(self, hi: int, at_ms: int, size: int) -> None:
+        self._ages.append(_Age(hi, at_ms, size))
+        self.size += size
+
+    def put_back(self, hi: int, at_ms: int, size: int) -> None:
+        self._ages.appendleft(_Age(hi, at_ms, size))
+        self.size += size
+
+    def drop_oldest(self) -> int:
+        """Its highest id."""
+        age = self._ages.popleft()
+        self.size -= age.size
+        return age.hi
+
+    def forget_below(self, first: int | None) -> None:
+        """Only records from `first` on still wait; None: no record does."""
+        while self._ages and (first is None or self._ages[0].hi < first):
+            self.drop_oldest()
+
+
 class Lanes:
     """Unsettled records of each lane, split in `todo` and `taken` (on their way to the far end)."""
 
@@ -41,7 +75,7 @@ class Lanes:
         self.seen = 0
         self.saved = 0
         self.dirty = False
-        self._ages: deque[_Age] = deque()
+        self._ages = _Ages()
 
     # --- saving and loading -----------------------------------------------------------------------------
 
@@ -74,14 +108,14 @@ class Lanes:
             if low <= high:
                 self.todo[Lane.BACK].remove(low, high)
                 self.todo[Lane.LIVE].add(low, high)
-                self._ages.append(_Age(high, at_ms, 0))
+                self._ages.append(high, at_ms, 0)
 
     # --- in ---------------------------------------------------------------------------------------------
 
     def committed(self, bundle: Bundle, at_ms: int) -> None:
         self.todo[Lane(bundle.lane)].add(bundle.lo, bundle.hi)
         if bundle.lane == Lane.LIVE:
-            self._ages.append(_Age(bundle.hi, at_ms, len(bundle.body)))
+            self._ages.append(bundle.hi, at_ms, len(bundle.body))
         self.seen = bundle.hi
         if self.seen - self.saved > SAVE_EVERY:
             self.dirty = True
@@ -89,8 +123,8 @@ class Lanes:
     def _demote(self, now_ms: int) -> None:
         """Moves what has waited too long from LIVE to BACK."""
         live = self.todo[Lane.LIVE]
-        while live and self._ages and self._ages[0].at_ms < now_ms - FRESH_MS:
-            hi = self._ages.popleft().hi
+        while live and self._ages and self._ages.oldest.at_ms < now_ms - FRESH_MS:
+            hi = self._ages.drop_oldest()
             while live and live.first()[0] <= hi:
                 lo, end = live.first()
                 self.todo[Lane.BACK].add(lo, min(end, hi))
@@ -99,12 +133,7 @@ class Lanes:
 
     def _forget_ages(self) -> None:
         live = self.todo[Lane.LIVE]
-        if not live:
-            self._ages.clear()
-            return
-        first = live.first()[0]
-        while self._ages and self._ages[0].hi < first:
-            self._ages.popleft()
+        self._ages.forget_below(live.first()[0] if live else None)
 
     # --- out --------------------------------------------------------------------------------------------
 
@@ -116,7 +145,7 @@ class Lanes:
         records = len(self.todo[lane])
         if lane is not Lane.LIVE or not self._ages:
             return Waiting(records)
-        return Waiting(records, sum(age.size for age in self._ages), self._ages[0].at_ms)
+        return Waiting(records, self._ages.size, self._ages.oldest.at_ms)
 
     def lowest_unsettled(self) -> int:
         """The lowest record id that still has to be sent; above every id there is when nothing has."""
@@ -133,7 +162,7 @@ class Lanes:
             lo, hi = todo.first()
             hi = min(hi, lo + max_records - 1)
             todo.remove(lo, hi)  # reserved before the await, so that nobody else takes it
-            at_ms = self._ages[0].at_ms if lane is Lane.LIVE and self._ages else 0
+            at_ms = self._ages.oldest.at_ms if lane is Lane.LIVE and self._ages else 0
             try:
                 bundles = await writer.read(lambda c, lo=lo, hi=hi: _fetch(c, lo, hi, max_bytes))  # type: ignore[misc]
             except BaseException:
@@ -160,7 +189,7 @@ class Lanes:
             for batch, at_ms in sorted(taken.values(), key=lambda pair: -pair[0].lo):
                 self.todo[lane].add(batch.lo, batch.hi)
                 if lane is Lane.LIVE:
-                    self._ages.appendleft(_Age(batch.hi, at_ms, len(batch.body)))
+                    self._ages.put_back(batch.hi, at_ms, len(batch.body))
             taken.clear()
 
     def dump_with(self, bundles: Sequence[Bundle]) -> dict[str, Any]:
