@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -92,38 +93,80 @@ def test_no_file_may_come_later_and_no_video_never_will(tmp_path: Path) -> None:
         FileSource(job(text))
 
 
-@pytest.fixture
-def silent_peer() -> Iterator[str]:
-    """Accepts connections and says nothing, as a hung camera does."""
+@contextlib.contextmanager
+def hung_camera(says: bytes) -> Iterator[int]:
+    """Its port. Accepts connections, says that much and then nothing more."""
     held: list[socket.socket] = []
     server = socket.create_server(("127.0.0.1", 0))
 
     def accept() -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 held.append(server.accept()[0])
-            except OSError:
-                return
+                held[-1].sendall(says)
 
     thread = threading.Thread(target=accept)
     thread.start()
-    yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/stream"
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
-    thread.join()
-    for connection in held:
-        connection.close()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+        for connection in held:
+            connection.close()
 
 
-def test_a_camera_that_accepts_and_stays_silent_is_given_up_in_time(
-    silent_peer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_camera_that_accepts_and_stays_silent_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "_TIMEOUT_MS", 700)
     began = time.monotonic()
-    with pytest.raises(LinkDown, match="does not answer") as caught:
-        StreamSource(job(silent_peer, stream=True))
+    with hung_camera(b"") as port, pytest.raises(LinkDown, match="does not answer") as caught:
+        StreamSource(job(f"rtsp://127.0.0.1:{port}/stream", stream=True))
     assert time.monotonic() - began < 4
     assert caught.value.hint
+
+
+def test_a_stream_that_stalls_is_left_in_time_and_opened_anew(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # FFmpeg plays this over HTTP; what matters is that the peer stops in the middle and keeps the connection.
+    monkeypatch.setattr(source, "_TIMEOUT_MS", 700)
+    monkeypatch.setattr(source, "_BACKOFF_S", (0.05,))
+    whole = clip.read_bytes()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: video/avi\r\nContent-Length: {len(whole)}\r\n\r\n".encode()
+    with hung_camera(head + whole[: len(whole) * 3 // 4]) as port:
+        one = StreamSource(job(f"http://127.0.0.1:{port}/clip.avi", stream=True))
+        sessions, states = collect(one, seconds=5, until=3)
+        one.close()
+    assert len(sessions) >= 3
+    assert states >= {"playing", "waiting"}
+
+
+def test_a_stream_that_ends_is_opened_anew_and_its_newest_picture_wins(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "_BACKOFF_S", (0.05,))
+    one = StreamSource(job(clip, stream=True, fps=1000))
+    time.sleep(0.3)  # nobody looks for a while
+    frame = one.next(1)
+    assert frame is not None
+    assert frame.at_s > 0.2, "the newest, not the first that waits"
+    sessions, _ = collect(one, seconds=5, until=3)
+    assert one.decoded >= 50
+    one.close()
+    assert len(sessions) >= 3
+    assert not one._thread.is_alive()
+
+
+def collect(one: StreamSource, *, seconds: float, until: int) -> tuple[set[int], set[str]]:
+    """Sessions of the pictures, and states, until so many sessions were seen."""
+    sessions: set[int] = set()
+    states: set[str] = set()
+    end = time.monotonic() + seconds
+    while len(sessions) < until and time.monotonic() < end:
+        frame = one.next(0.01)
+        states.add(one.state)
+        if frame is not None:
+            sessions.add(frame.session)
+    return sessions, states
 
 
 def test_a_camera_that_is_not_there_is_link_down_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
