@@ -193,7 +193,9 @@ class Gateway:
             "clock_synced": self.clock.synced(),
             "readings": self.pipeline.accepted,
             "sources": {source.driver.name: self._source_status(source) for source in self.sources},
-            "points": {name: _point_status(reading) for name, reading in self.pipeline.latest().items()},
+            "points": {
+                name: _point_status(reading) for name, reading in self.pipeline.latest(self.clock.now_ms()).items()
+            },
             "store": {
                 "file": str(self.state_dir / self.site.document.buffer.file),
                 "epoch": self.store.epoch,

@@ -58,15 +58,14 @@ class Supervisor:
             began = self._clock.monotonic()
             try:
                 await self._session()
-                why = "the driver ended"
+                self._went_down("the driver ended by itself")
             except GatewayError as error:
-                why = str(error)
-                self._went_down(why, None)
+                self._went_down(str(error))
             except Exception as error:  # noqa: BLE001  # the supervisor: named in ARCHITECTURE.md
-                why = f"{type(error).__name__}: {error}"
-                self._went_down(why, error)
+                self._went_down(f"{type(error).__name__}: {error}", bug=error)
+            steady = self._clock.monotonic() - began > STUCK_S
+            failures = 1 if steady else failures + 1
             self.health.restarts += 1
-            failures = 0 if self._clock.monotonic() - began > STUCK_S else failures + 1
             await self._say_missing()
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
 
@@ -85,14 +84,17 @@ class Supervisor:
             [Reading(s.id, now_ms, None, Quality.MISSING, (Reason.LINK_DOWN,)) for s in self.driver.signals]
         )
 
-    def _went_down(self, why: str, bug: Exception | None) -> None:
-        if bug is not None:
+    def _went_down(self, why: str, bug: Exception | None = None) -> None:
+        """Logs the change, not every attempt; a bug with its traceback, and again when it is another one."""
+        health = self.health
+        changed = health.up or health.why == "starting"
+        if changed:
+            health.since_ms = self._clock.now_ms()
+        if bug is not None and (changed or why != health.why):
             log.error("%s failed and is restarted", self.driver.name, exc_info=bug)
-        elif self.health.up or self.health.why == "starting":
+        elif changed:
             log.warning("%s is down: %s", self.driver.name, why)
-        if self.health.up or self.health.why == "starting":
-            self.health.since_ms = self._clock.now_ms()
-        self.health.up, self.health.why = False, why
+        health.up, health.why = False, why
 
     def _came_back(self) -> None:
         if self.health.restarts:

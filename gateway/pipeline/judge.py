@@ -1,7 +1,8 @@
 """Judging single readings: range, spike, stuck. Pure; the little it remembers is one small object a signal.
 
 A judged value is kept, never replaced: what is out of range is BAD, what is stuck or jumped is UNCERTAIN, and
-the reason travels with it. Staleness is judged where time passes without readings: when a window closes.
+the reason travels with it. Staleness is judged where time passes without readings: when a window closes on
+nothing at all, and when a person looks (`aged`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import math
 from dataclasses import dataclass, replace
 
 from gateway.model.measure import Quality, Reading, Reason, Rule
+
+STALE_AFTER = 3
 
 
 @dataclass(slots=True)
@@ -56,3 +59,11 @@ def _doubts(value: float, at_ms: int, rule: Rule, memory: Memory) -> list[Reason
     memory.in_step = value
     memory.value = value
     return doubts
+
+
+def aged(reading: Reading, every_s: float, now_ms: int) -> Reading:
+    """The latest reading as it stands now: a value that should have been followed by three others is STALE."""
+    if reading.value is None or now_ms - reading.at_ms <= STALE_AFTER * every_s * 1000:
+        return reading
+    worst = Quality.BAD if reading.quality is Quality.BAD else Quality.UNCERTAIN
+    return replace(reading, quality=worst, reasons=(*reading.reasons, Reason.STALE))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway.model.clock import Clock
 from gateway.model.indicator import Indicator
 from gateway.model.measure import Forward, Quality, Reading, Reason, Signal
-from gateway.pipeline.judge import Memory, judge
+from gateway.pipeline.judge import Memory, aged, judge
 from gateway.pipeline.windows import Window
 
 
@@ -80,9 +80,13 @@ class Pipeline:
         """When the next window ends; None when there is none."""
         return min((state.window.end_ms for state in self._windowed if state.window is not None), default=None)
 
-    def latest(self) -> dict[str, Reading]:
-        """The latest judged reading of each signal that ever gave one."""
-        return {signal: state.latest for signal, state in self._states.items() if state.latest is not None}
+    def latest(self, now_ms: int) -> dict[str, Reading]:
+        """The latest judged reading of each signal that ever gave one, stale if nothing followed it."""
+        return {
+            signal: aged(state.latest, state.signal.every_s, now_ms)
+            for signal, state in self._states.items()
+            if state.latest is not None
+        }
 
     @staticmethod
     def _turn(state: _State, window: Window, now_ms: int, synced: bool) -> Indicator:

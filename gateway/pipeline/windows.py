@@ -79,7 +79,7 @@ class Window:
         value = self._value()
         if value is None:
             quality = Quality.MISSING
-            reasons = reasons or {Reason.NO_ANSWER: None}
+            reasons = reasons or {Reason.STALE: None}  # nothing came, not even word of a failure
         else:
             cut = end < self.end_ms or self._n < COMPLETE_SHARE * expected or self._base_is_unknown()
             if cut:

@@ -12,6 +12,7 @@ from gateway.model.clock import SystemClock
 from gateway.model.errors import LinkDown
 from gateway.model.measure import Kind, Quality, Reading, Reason, Signal
 from gateway.supervise import Supervisor, watchdog
+from tests.kit.clock import ManualClock
 
 SIGNAL = Signal(id="d/a", point="d/a", indicator="x.y", unit="1", kind=Kind.LAST, every_s=1)
 
@@ -83,10 +84,40 @@ async def test_a_link_that_is_down_gives_missing_readings_until_it_is_back(
 async def test_a_bug_in_a_driver_is_logged_with_its_traceback_and_the_source_restarted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    got, _ = await run(Flaky([ZeroDivisionError("a bug")]), 2, monkeypatch)
-    assert [r.value for r in got] == [None, 1.0]
+    got, _ = await run(Flaky([ZeroDivisionError("a bug")] * 4), 5, monkeypatch)
+    assert [r.value for r in got] == [None] * 4 + [1.0]
     assert "ZeroDivisionError" in caplog.text
-    assert "Traceback" in caplog.text
+    assert caplog.text.count("Traceback") == 1, "once, not with every attempt"
+
+
+async def test_retries_start_quickly_and_grow_and_start_over_after_a_steady_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    clock = ManualClock()
+    driver = Flaky([LinkDown("no port")] * 6)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 6:
+            raise asyncio.CancelledError
+
+    async def sink(batch: Sequence[Reading]) -> None:
+        pass
+
+    monkeypatch.setattr("gateway.supervise.asyncio.sleep", sleep)
+    supervisor = Supervisor(driver, sink, clock)  # type: ignore[arg-type]  # a stand-in for a driver
+    original = driver.__aenter__
+
+    async def enter_late() -> Any:
+        if len(waits) == 5:
+            clock.advance(3600)  # this session lasts an hour
+        return await original()
+
+    monkeypatch.setattr(Flaky, "__aenter__", lambda _: enter_late())
+    with pytest.raises(asyncio.CancelledError):
+        await supervisor.run()
+    assert waits == [0.5, 1.0, 2.0, 5.0, 5.0, 0.5]
 
 
 async def test_the_watchdog_starves_when_a_source_is_stuck_or_the_store_does_not_answer(

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from gateway.model.measure import Quality, Reading, Reason, Rule, Value
-from gateway.pipeline.judge import Memory, judge
+from gateway.pipeline.judge import Memory, aged, judge
 
 
 def reading(value: Value | None, at_s: float = 0) -> Reading:
@@ -68,3 +68,12 @@ def test_uncertain_never_makes_a_bad_value_better() -> None:
     already_bad = Reading("s", 0, 9, Quality.BAD, (Reason.DEVICE_FAULT,))
     judged = judge(already_bad, rule, memory)
     assert (judged.quality, judged.reasons) == (Quality.BAD, (Reason.DEVICE_FAULT, Reason.SPIKE))
+
+
+def test_a_value_that_nothing_followed_is_stale_and_keeps_its_value() -> None:
+    fresh = Reading("s", 0, 4.2)
+    assert aged(fresh, 10, 30_000) is fresh
+    old = aged(fresh, 10, 30_001)
+    assert (old.value, old.quality, old.reasons) == (4.2, Quality.UNCERTAIN, (Reason.STALE,))
+    missing = Reading.missing("s", 0, Reason.NO_ANSWER)
+    assert aged(missing, 10, 1_000_000) is missing

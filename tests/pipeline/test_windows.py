@@ -55,7 +55,7 @@ def test_each_kind_reduces_a_window_its_own_way(kind: Kind, expected: float) -> 
 
 def test_an_empty_window_is_known_to_be_empty_and_never_zero() -> None:
     closed = run([])
-    assert (closed.value, closed.quality, closed.reasons) == (None, Quality.MISSING, (Reason.NO_ANSWER,))
+    assert (closed.value, closed.quality, closed.reasons) == (None, Quality.MISSING, (Reason.STALE,))
     assert closed.parts is not None
     assert (closed.parts.n, closed.parts.expected) == (0, 6)
 

@@ -61,15 +61,11 @@ def score(case: str, result: Counted) -> tuple[int, int, int]:
     return matched(moments, events, within_s=within_s, late_s=late_s), len(events), true
 
 
-@pytest.mark.parametrize("fps", [5.0, 10.0])
-async def test_yolox_nano_finds_vehicles_at_every_rate_a_small_board_can_do(fps: float) -> None:
-    # 46 of 46 found, 47 and 46 counted; 46 and 47 at 8 and 15 a second.
-    hits, events, true = (
-        sum(column)
-        for column in zip(
-            *[score(case, await counted(case, YOLOX, fps)) for case in ("hyderabad_line", "road_line")], strict=True
-        )
-    )
+async def test_yolox_nano_finds_vehicles_at_rates_a_small_board_can_do() -> None:
+    # 65 of 65 found, 66 counted. Of the 46 of both clips it counts 47, 46, 46 and 47 at 5, 8, 10 and 15 a second.
+    runs = (("hyderabad_line", 5.0), ("hyderabad_line", 10.0), ("road_line", 5.0))
+    scores = [score(case, await counted(case, YOLOX, fps)) for case, fps in runs]
+    hits, events, true = (sum(column) for column in zip(*scores, strict=True))
     assert hits >= 0.95 * true
     assert hits >= 0.96 * events
 
@@ -95,9 +91,9 @@ async def test_the_other_models_miss_almost_nothing(case: str, model: str, surpl
     assert events <= true + surplus
 
 
-@pytest.mark.parametrize("model", [YOLOX, NANODET, DEIM])
+@pytest.mark.parametrize("model", [YOLOX, DEIM])
 async def test_people_are_counted_both_ways_across_the_plaza(model: str) -> None:
-    # 4 up and 5 down with each of the three, as in the truth.
+    # 4 up and 5 down with each of them (and with NanoDet), as in the truth.
     hits, events, true = score("plaza_line", await counted("plaza_line", model))
     assert hits >= true - 1
     assert events <= true + 1

@@ -57,12 +57,11 @@ async def test_turning_the_line_around_changes_nothing(clip: Path) -> None:
 @pytest.mark.data
 async def test_a_model_gives_the_same_events_with_one_thread_and_with_two() -> None:
     video, model = data() / "videos" / "hyderabad_junction.mp4", data() / "models" / "yolox_nano_416.onnx"
-    runs = [
-        await count(Trial(path=video, line=(150, 300, 958, 300), model=model, end_s=3.0, threads=n)) for n in (1, 1, 2)
+    one, two = [
+        await count(Trial(path=video, line=(150, 300, 958, 300), model=model, end_s=2.0, threads=n)) for n in (1, 2)
     ]
-    assert runs[0].crossings
-    assert runs[0].crossings == runs[1].crossings
-    assert [(c.way, c.cls) for c in runs[0].crossings] == [(c.way, c.cls) for c in runs[2].crossings]
+    assert one.crossings
+    assert [(c.way, c.cls) for c in one.crossings] == [(c.way, c.cls) for c in two.crossings]
 
 
 async def test_what_cannot_be_counted_is_an_error_in_words(clip: Path, tmp_path: Path) -> None:
