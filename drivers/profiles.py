@@ -6,6 +6,7 @@ which one test runs through the codec, the simulator and the driver. `parse` tak
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -169,8 +170,9 @@ class DeviceProfile(_Strict):
     source: str = Field(min_length=1, description="Document the register map comes from.")
     confirmed: bool
 
+    @abstractmethod
     def points_by_name(self) -> Mapping[str, Point]:
-        raise NotImplementedError
+        """The points, whatever their kind."""
 
     def signals(self, device: str, every_s: float) -> list[Signal]:
         """One signal a point; its id and its place in the catalogue are "device/point"."""

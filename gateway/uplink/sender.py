@@ -31,7 +31,9 @@ ZIPPED = Sealed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Numbers of the contract (9.4). Tests use shorter times."""
+    """Numbers of the contract (9.4), but for `retry_last_s`: 60 s there. A broker that was away for a minute should
+    not cost another one, and 5 000 gateways that come back within 20 s are 250 connections a second. Tests use
+    shorter times."""
 
     batch_records: int = 200
     batch_bytes: int = 64 * 1024
@@ -39,7 +41,8 @@ class Limits:
     reserve_bytes: int = 1024  # envelope, topic and properties
     nobody_wait_s: float = 30
     retry_first_s: float = 1
-    retry_last_s: float = 60
+    retry_last_s: float = 20
+    quota_last_s: float = 60
     stable_s: float = 60
     taken_over_s: float = 300
 
@@ -230,7 +233,7 @@ class Sender:
     def _pause(self, seconds: float) -> None:
         if self._pause_until is None:
             self._pause_until = self._loop.time() + seconds
-            self._pause_s = min(self._pause_s * 2, self._limits.retry_last_s)
+            self._pause_s = min(self._pause_s * 2, self._limits.quota_last_s)
 
     async def _sit_out(self, until: float) -> None:
         """Lets what is on its way arrive, makes the rest due again, and waits."""
