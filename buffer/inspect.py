@@ -34,17 +34,23 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    for mode in ("mode=ro", "immutable=1"):  # immutable: a copy in a folder where nothing can be created
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5)
-        try:
-            connection.execute("SELECT count(*) FROM bundle WHERE lo < 0").fetchone()
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if mode == "immutable=1" or "unable to open" not in str(error):
-                raise
-        else:
-            return connection
-    raise AssertionError("unreachable")
+    try:
+        return _opened(f"{path.absolute().as_uri()}?mode=ro")
+    except sqlite3.OperationalError as error:
+        if "unable to open" not in str(error):
+            raise
+        # A copy in a folder where nothing can be created.
+        return _opened(f"{path.absolute().as_uri()}?immutable=1")
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=5)
+    try:
+        connection.execute("SELECT count(*) FROM bundle WHERE lo < 0").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def summary(connection: sqlite3.Connection) -> dict[str, Any]:

@@ -112,6 +112,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         raise store_error(error, path) from error
+    except StoreError:
+        connection.close()
+        raise
     return connection
 
 

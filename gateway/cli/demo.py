@@ -185,7 +185,7 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
         for way, truth in counts["truth"].items():
             got = counts["counted"].get(way, 0)
             console.print(f"  {camera} {way:5} counted {got}, truth {truth}, error {got - truth:+d}")
-    console.print(f"  kept in {folder}; try: gateway buffer show {folder / 'site.yaml'}")
+    console.print(f"  kept in {folder}; try / thử: gateway buffer show {folder / 'site.yaml'}", soft_wrap=True)
 
 
 def parse_duration(text: str) -> float:
