@@ -193,9 +193,7 @@ class Gateway:
             "clock_synced": self.clock.synced(),
             "readings": self.pipeline.accepted,
             "sources": {source.driver.name: self._source_status(source) for source in self.sources},
-            "points": {
-                name: _point_status(reading) for name, reading in self.pipeline.latest(self.clock.now_ms()).items()
-            },
+            "points": self._points(),
             "store": {
                 "file": str(self.state_dir / self.site.document.buffer.file),
                 "epoch": self.store.epoch,
@@ -208,6 +206,10 @@ class Gateway:
             "uplink": self.uplink.status(),
             "commands": dict(self.desk.counts),
         }
+
+    def _points(self) -> dict[str, Any]:
+        latest = self.pipeline.latest(self.clock.now_ms())
+        return {s.id: _point_status(latest[s.id], s.unit) for s in self.signals if s.id in latest}
 
     @staticmethod
     def _source_status(source: Supervisor) -> dict[str, Any]:
@@ -226,9 +228,10 @@ def _located(settings: UplinkSettings, site: LoadedSite) -> UplinkSettings:
     return settings.model_copy(update={"tls": settings.tls.model_copy(update=paths)})
 
 
-def _point_status(reading: Reading) -> dict[str, Any]:
+def _point_status(reading: Reading, unit: str) -> dict[str, Any]:
     return {
         "v": reading.value,
+        "u": unit,
         "q": reading.quality,
         "f": list(reading.reasons),
         "at_ms": reading.at_ms,

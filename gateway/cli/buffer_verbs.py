@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.output import local_time, print_json
+from gateway.cli.output import local_time, offset, print_json, short_time
 from gateway.model.errors import BadArgument
 
 
@@ -43,25 +43,28 @@ def _store_of(file: Path | None) -> Path:
 
 
 def _print(content: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    console.print(f"{content['file']}, epoch {content['epoch']}")
+    console.print(f"{escape(content['file'])}, epoch {content['epoch']}", soft_wrap=True)
     console.print(
         f"{content['records']} records / bản ghi ({content['rid_lo']}..{content['rid_hi']}), "
         f"waiting / đang chờ gửi: {content['waiting']}, "
         f"{local_time(content['oldest_ms'])} .. {local_time(content['newest_ms'])}"
     )
     for reason, records in content["set_aside"].items():
-        console.print(f"[yellow]set aside / để riêng: {records}[/] ({reason})")
-    table = Table("rid", "point", "indicator", "value", "quality", "until", "lane", "state")
+        console.print(f"[yellow]set aside / để riêng: {records}[/] ({escape(reason)})")
+    table = Table("rid", "point", "value", "quality", f"until {offset()}", "state", box=SIMPLE_HEAD, pad_edge=False)
     for record in content["newest"]:
-        value = "-" if record["v"] is None else str(record["v"])
+        value = "-" if record["v"] is None else escape(str(record["v"]))
         why = f" ({', '.join(record['f'])})" if record.get("f") else ""
-        state = "[yellow]waits / chờ[/]" if record["waits"] else "sent / đã gửi"
+        state = f"[yellow]waits, {record['lane']}[/]" if record["waits"] else "sent"
         table.add_row(
-            str(record["rid"]), record["pt"], record["ind"], value, f"{record['q']}{why}", local_time(record["t1"]),
-            record["lane"], state,
+            str(record["rid"]), record["pt"], value, f"{record['q']}{why}",
+            short_time(record["t1"]), state,
         )  # fmt: skip
     console.print(table)
+    console.print("waits: still to be sent / chờ gửi; sent: the broker has it / đã gửi")

@@ -111,11 +111,14 @@ def _store(status: dict[str, Any]) -> RenderableType:
 
 
 def _broker(status: dict[str, Any], ledger: Ledger) -> RenderableType:
+    from rich.markup import escape
     from rich.panel import Panel
 
     uplink = status["uplink"]
     link = (
-        f"[green]connected, MQTT {uplink['protocol']}[/]" if uplink["connected"] else f"[red]{uplink['last_error']}[/]"
+        f"[green]connected, MQTT {uplink['protocol']}[/]"
+        if uplink["connected"]
+        else f"[red]{escape(uplink['last_error'])}[/]"
     )
     gaps = sum(hi - lo + 1 for book in ledger.gateways.values() for lo, hi in book.gaps())
     lines = (

@@ -32,6 +32,17 @@ def local_time(at_ms: int | None) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
 
 
+def short_time(at_ms: int) -> str:
+    """Day and time for a table whose heading gives the offset."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%d/%m %H:%M:%S")
+
+
+def offset() -> str:
+    """The local offset from UTC, as "+07:00"."""
+    text = datetime.now(UTC).astimezone().strftime("%z")
+    return f"{text[:3]}:{text[3:]}"
+
+
 def age(now_ms: int, at_ms: int) -> str:
     """How long ago, in the largest unit that fits: "3 s", "12 min", "5 h", "2 d"."""
     seconds = max(0, now_ms - at_ms) / 1000

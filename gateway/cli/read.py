@@ -55,16 +55,19 @@ async def _read(site: LoadedSite, device: str, point: str | None) -> list[PointR
 
 def _print(device: str, answers: list[PointRead]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("point", "raw", "value", "unit", "quality", "ms", title=device)
     for answer in answers:
         reading = answer.reading
-        value = "-" if reading.value is None else str(reading.value)
+        value = "-" if reading.value is None else escape(str(reading.value))
         why = f" ({', '.join(reading.reasons)})" if reading.reasons else ""
         raw = answer.raw if isinstance(answer.raw, str) else " ".join(f"{word:04x}" for word in answer.raw)
-        table.add_row(answer.point, raw, value, answer.unit, f"{reading.quality}{why}", f"{answer.answer_ms:.1f}")
+        table.add_row(
+            answer.point, escape(raw), value, answer.unit, f"{reading.quality}{why}", f"{answer.answer_ms:.1f}"
+        )
     console = Console()
     console.print(table)
     for problem in dict.fromkeys(answer.error for answer in answers if answer.error):
-        console.print(f"[red]{problem}[/]")
+        console.print(f"[red]{escape(problem)}[/]")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.output import age, local_time, print_json
+from gateway.cli.output import age, offset, print_json, short_time
 
 
 def status(
@@ -29,18 +29,19 @@ def status(
 
 def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console()
     now_ms = answer["now_ms"]
     uplink, store = answer["uplink"], answer["store"]
-    console.print(f"[bold]{answer['gateway']}[/] {answer['site']}, {answer['version']}, "
+    console.print(f"[bold]{answer['gateway']}[/] {escape(answer['site'])}, {answer['version']}, "
                   f"up {age(now_ms, answer['started_ms'])}")  # fmt: skip
     if not answer["clock_synced"]:
         console.print("[yellow]the clock is not set: values say clock_unsynced / đồng hồ chưa đồng bộ[/]")
     state = (
         "[green]connected / đã kết nối[/]"
         if uplink["connected"]
-        else f"[red]down / mất kết nối[/]: {uplink['last_error']}"
+        else f"[red]down / mất kết nối[/]: {escape(uplink['last_error'])}"
     )
     console.print(f"broker: {state}")
     waiting = ", ".join(f"{lane} {records}" for lane, records in store["waiting"].items())
@@ -51,20 +52,31 @@ def _print(answer: dict[str, Any]) -> None:
 
 
 def _sources(sources: dict[str, Any], now_ms: int) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        "source", "device", "state", "last seen", "polls", "failures", "answer ms", title="Sources / Nguồn dữ liệu"
+        "source",
+        "device",
+        "state",
+        "last seen",
+        "polls",
+        "failures",
+        "answer ms",
+        title="Sources / Nguồn dữ liệu",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     for name, source in sources.items():
-        state = "[green]up[/]" if source["up"] else f"[red]down[/] {source['why']}"
+        state = "[green]up[/]" if source["up"] else f"[red]down[/] {escape(source['why'])}"
         devices = source["devices"] or {"-": None}
         for device, health in devices.items():
             if health is None:
                 table.add_row(name, device, state)
                 continue
             seen = age(now_ms, health["last_seen_ms"]) + " ago" if health["last_seen_ms"] else "never"
-            mark = state if health["online"] or not source["up"] else f"[red]silent[/] {health['why']}"
+            mark = state if health["online"] or not source["up"] else f"[red]silent[/] {escape(health['why'])}"
             table.add_row(
                 name, device, mark, seen, str(health["polls"]), str(health["failures"]), f"{health['answer_ms']:.1f}"
             )
@@ -72,11 +84,23 @@ def _sources(sources: dict[str, Any], now_ms: int) -> Any:
 
 
 def _points(points: dict[str, Any]) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("point", "value", "quality", "at", title="Latest readings / Số đo mới nhất")
+    table = Table(
+        "point",
+        "value",
+        "quality",
+        f"at {offset()}",
+        title="Latest readings / Số đo mới nhất",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for name, point in points.items():
         why = f" ({', '.join(point['f'])})" if point["f"] else ""
-        value = "-" if point["v"] is None else str(point["v"])
-        table.add_row(name, value, f"{point['q']}{why}", local_time(point["at_ms"]))
+        unit = point.get("u", "1")
+        unit = "" if unit == "1" else f" {unit}"
+        value = "-" if point["v"] is None else f"{escape(str(point['v']))}{unit}"
+        table.add_row(name, value, f"{point['q']}{why}", short_time(point["at_ms"]))
     return table
