@@ -14,6 +14,7 @@ import typer
 
 from gateway.cli.demo_view import CAMERA, Show, duplicates, received
 from gateway.cli.output import print_json
+from gateway.model.clock import SystemClock
 from gateway.model.errors import BadArgument, GatewayError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ async def _run(folder: Path, seconds: float, broker: tuple[str, int] | None, *, 
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
+            show.ended_ms = SystemClock().now_ms()
             await stage.stop_gateway()
             stored = _stored(stage)
             with contextlib.suppress(TimeoutError):
@@ -155,7 +157,7 @@ def _stored(stage: Stage) -> int:
 def _summary(stage: Stage, ledger: Ledger, show: Show, stored: int) -> dict[str, Any]:
     cameras: dict[str, Any] = {}
     if stage.truth is not None:
-        cameras[CAMERA] = {"counted": dict(show.counted), "truth": stage.truth.until(show.watched_s())}
+        cameras[CAMERA] = {"counted": dict(show.counted), "truth": stage.truth.until(show.watched_s(show.ended_ms))}
     return {
         "readings": show.status.get("readings", 0),
         "records_stored": stored,

@@ -28,12 +28,13 @@ class Show:
     late_s: list[float] = field(default_factory=list)
     lamps: dict[str, bool] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=lambda: {"down": 0, "up": 0})
+    ended_ms: int = 0
     _rids: set[int] = field(default_factory=set)
 
-    def watched_s(self) -> float:
+    def watched_s(self, now_ms: int) -> float:
         """How long the camera's clip has been playing."""
         source = self.status.get("sources", {}).get(CAMERA, {})
-        return float(self.status["now_ms"] - source["since_ms"]) / 1000 if source.get("up") else 0.0
+        return max(0.0, (now_ms - source["since_ms"]) / 1000) if source.get("up") else 0.0
 
     def listen(self, topic: str, message: Mapping[str, Any]) -> None:
         """Adds up what the centre receives of the camera, each record once."""
@@ -62,7 +63,7 @@ def picture(show: Show, ledger: Ledger, truth: Truth | None, left_s: float) -> R
     if not status:
         return Panel("starting the gateway / đang khởi động gateway ...")
     head = f"[bold]{status['gateway']}[/] {status['site']}   {left_s:.0f} s left / còn lại   Ctrl-C stops / dừng"
-    right = Group(_camera(show, truth), _store(status), _broker(status, ledger), _commands(show))
+    right = Group(_camera(show, truth, status["now_ms"]), _store(status), _broker(status, ledger), _commands(show))
     return Group(Panel(head), Columns([_points(status["points"]), right], padding=(0, 1)))
 
 
@@ -86,13 +87,13 @@ def _points(points: dict[str, Any]) -> Table:
     return table
 
 
-def _camera(show: Show, truth: Truth | None) -> RenderableType:
+def _camera(show: Show, truth: Truth | None, now_ms: int) -> RenderableType:
     from rich.panel import Panel
     from rich.table import Table
 
     if truth is None:
         return Panel("no camera: install the extra `vision`", title="Counted / Đếm xe", title_align="left")
-    so_far = truth.until(show.watched_s())
+    so_far = truth.until(show.watched_s(now_ms))
     table = Table("way / hướng", "counted", "truth so far", box=None)
     for way, counted in show.counted.items():
         table.add_row(way, str(counted), str(so_far.get(way, 0)))

@@ -53,7 +53,7 @@ async def test_ctrl_c_stops_the_demo_cleanly_and_quickly_and_leaves_no_process(t
     child.send_signal(signal.SIGINT)
     async with asyncio.timeout(30):
         out, err = await child.communicate()
-    assert asyncio.get_running_loop().time() - began < 10
+    assert asyncio.get_running_loop().time() - began < 15
     assert child.returncode == 0, err.decode()
     assert "Summary" in out.decode()
     assert processes_of(tmp_path) == []
