@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COMMAND_EVERY_S = 2.5
 # The clip's road is empty for its last seconds, so that every vehicle is through when the demo ends. A longer demo
 # plays the clip over again: making it takes a second for each twenty.
-QUIET_S = 6.0
+QUIET_S = 4.0
 LONGEST_CLIP_S = 120.0
 
 
