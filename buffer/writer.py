@@ -68,8 +68,15 @@ class Writer:
             raise store_error(error, self.path) from error
 
     def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_fd = _lock(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = _lock(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"the store cannot be opened: {error.strerror}",
+                where=str(self.path),
+                hint="the folder must exist, belong to the gateway's user, and be on a writable disk",
+            ) from error
         try:
             self._connection = _connect(self.path)
         except BaseException:

@@ -42,7 +42,17 @@ def main() -> None:
         app()
     except GatewayError as error:
         sys.exit(fail(error))
+    except BaseExceptionGroup as group:  # what a task group makes of our errors
+        ours, others = group.split(GatewayError)
+        if ours is None or others is not None:
+            raise
+        sys.exit(fail(_first(ours)))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)  # `gateway ... | head`
+
+
+def _first(group: BaseExceptionGroup[GatewayError]) -> GatewayError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import GatewayError, Unsupported
 
 GATEWAY = ("-P", "-c", "from gateway.cli import main; main()")
 READY_S = 60.0
@@ -76,6 +76,12 @@ class Stage:
 
     async def _set_up(self) -> None:
         embedded = self.broker is None
+        if embedded and importlib.util.find_spec("amqtt") is None:
+            raise Unsupported(
+                "the embedded broker is not installed",
+                where="demo",
+                hint='pip install "ioc-edge-gateway[demo]", or name a real one: --broker HOST:PORT',
+            )
         host, port = self.broker or ("127.0.0.1", free_port())
         self.broker = (host, port)
         (self.folder / "run").mkdir(exist_ok=True)

@@ -299,3 +299,11 @@ async def test_leaving_commits_the_open_group(path: Path, clock: ManualClock) ->
         await store.append([tail("last words")])
     async with opened(path, clock) as store:
         assert await take_all(store, Lane.LIVE) == ["last words"]
+
+
+async def test_a_folder_that_cannot_be_used_is_named_with_a_hint(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        async with opened(tmp_path / "file" / "store.sqlite3", clock):
+            pytest.fail("opened")
+    assert "belong to the gateway's user" in caught.value.hint

@@ -120,3 +120,16 @@ async def test_a_second_gateway_on_the_same_store_is_turned_away(site: TestSite)
             assert (await site.status())["readings"] > 0, "the first one goes on, its socket too"
         finally:
             await site.kill()
+
+
+async def test_an_error_inside_a_task_group_is_still_one_line_and_a_hint(site: TestSite) -> None:
+    (site.folder / "state").write_text("a file where a folder should be")
+    code, _, err = await type_in("run", site.file, folder=site.folder)
+    assert code == 1
+    assert "error store-error" in err
+    port = site.site["wires"]["bus"]["port"]
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    async with server:
+        code, _, err = await type_in("simulate", site.file, folder=site.folder)
+    assert code == 1
+    assert "error link-down" in err
