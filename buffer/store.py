@@ -32,8 +32,6 @@ log = logging.getLogger("buffer")
 # Records waiting for a commit that does not come (a full disk): beyond this the caller waits.
 GROUP_LIMIT = 50_000
 CLOSE_S = 5.0
-# How many of the newest ids are looked at, at the start, for records that are still fresh.
-FRESH_SCAN = 2_000_000
 
 
 class Store:
@@ -90,11 +88,7 @@ class Store:
         self._oldest = low or self._next_rid
         saved = json.loads(meta.get("unsettled", "{}"))
         now_ms = self._clock.now_ms()
-        rows = connection.execute(
-            "SELECT lo, n, lane, at_ms FROM bundle WHERE lo > ? OR (lo > ? AND at_ms > ?) ORDER BY lo",
-            (saved.get("seen", 0), self._next_rid - FRESH_SCAN, now_ms - FRESH_MS),
-        )
-        self._lanes.load(saved, rows, now_ms)
+        self._lanes.load(saved, _newest(connection, int(saved.get("seen", 0)), now_ms), now_ms)
 
     # --- records in -------------------------------------------------------------------------------------
 
@@ -247,3 +241,17 @@ class Store:
             return [row[0] for row in rows]
 
         return await self._writer.run(work)
+
+
+def _newest(connection: sqlite3.Connection, seen: int, now_ms: int) -> list[tuple[int, int, int, int]]:
+    """(lo, n, lane, at_ms) of the bundles after `seen`, and of those before it that are still fresh, upwards.
+
+    Read from the newest down to the first that is neither, so that a start does not read a week of rows.
+    """
+    found = []
+    for row in connection.execute("SELECT lo, n, lane, at_ms FROM bundle ORDER BY lo DESC"):
+        lo, at_ms = row[0], row[3]
+        if lo <= seen and not now_ms - FRESH_MS < at_ms <= now_ms:
+            break
+        found.append(row)
+    return found[::-1]

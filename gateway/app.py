@@ -103,9 +103,9 @@ class Gateway:
     async def _sink(self, batch: Sequence[Reading]) -> None:
         await self._store(self.pipeline.accept(batch))
 
-    async def _store(self, indicators: Sequence[Indicator], lane: Lane = Lane.LIVE) -> None:
+    async def _store(self, indicators: Sequence[Indicator]) -> None:
         if indicators:
-            await self.store.append([record(indicator) for indicator in indicators], lane)
+            await self.store.append([record(indicator) for indicator in indicators])
 
     # --- running ----------------------------------------------------------------------------------------
 

@@ -17,13 +17,16 @@ from typing import Any
 
 from gateway.model.clock import Clock
 from gateway.model.errors import GatewayError
-from gateway.model.measure import Quality, Reading, Reason
+from gateway.model.measure import Reading, Reason
 from gateway.model.ports import Driver
 
 log = logging.getLogger("gateway.supervise")
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)
-# A source that has not even reported absence for this long is stuck: the watchdog is not fed for it.
+# A session that lasted this long was a good one: the next failure is retried quickly again.
+STEADY_S = 60.0
+# A source reports at least once a period, if only absence. One that is this much later is stuck: the watchdog is
+# not fed for it.
 STUCK_S = 60.0
 
 Sink = Callable[[Sequence[Reading]], Awaitable[None]]
@@ -31,13 +34,15 @@ Sink = Callable[[Sequence[Reading]], Awaitable[None]]
 
 @dataclass(slots=True)
 class SourceHealth:
-    """The state of one wire or camera. `turned_at`: monotonic seconds of its last sign of life."""
+    """The state of one wire or camera. `turned_at`: monotonic seconds of its last sign of life. `quiet_s`: how long
+    it may be silent before it counts as stuck."""
 
     up: bool = False
     since_ms: int = 0
     why: str = "starting"
     restarts: int = 0
     turned_at: float = 0.0
+    quiet_s: float = STUCK_S
 
     def snapshot(self) -> dict[str, Any]:
         return {"up": self.up, "since_ms": self.since_ms, "why": self.why, "restarts": self.restarts}
@@ -48,7 +53,8 @@ class Supervisor:
 
     def __init__(self, driver: Driver, sink: Sink, clock: Clock) -> None:
         self.driver = driver
-        self.health = SourceHealth(since_ms=clock.now_ms(), turned_at=clock.monotonic())
+        period_s = min((signal.every_s for signal in driver.signals), default=0.0)
+        self.health = SourceHealth(since_ms=clock.now_ms(), turned_at=clock.monotonic(), quiet_s=2 * period_s + STUCK_S)
         self._sink = sink
         self._clock = clock
 
@@ -63,7 +69,7 @@ class Supervisor:
                 self._went_down(str(error))
             except Exception as error:  # noqa: BLE001  # the supervisor: named in ARCHITECTURE.md
                 self._went_down(f"{type(error).__name__}: {error}", bug=error)
-            steady = self._clock.monotonic() - began > STUCK_S
+            steady = self._clock.monotonic() - began > STEADY_S
             failures = 1 if steady else failures + 1
             self.health.restarts += 1
             await self._say_missing()
@@ -80,9 +86,7 @@ class Supervisor:
     async def _say_missing(self) -> None:
         now_ms = self._clock.now_ms()
         self.health.turned_at = self._clock.monotonic()
-        await self._sink(
-            [Reading(s.id, now_ms, None, Quality.MISSING, (Reason.LINK_DOWN,)) for s in self.driver.signals]
-        )
+        await self._sink([Reading.missing(s.id, now_ms, Reason.LINK_DOWN) for s in self.driver.signals])
 
     def _went_down(self, why: str, bug: Exception | None = None) -> None:
         """Logs the change, not every attempt; a bug with its traceback, and again when it is another one."""
@@ -111,7 +115,7 @@ async def watchdog(
     while True:
         await asyncio.sleep(every_s)
         await store_turns()
-        stuck = [s for s in sources if clock.monotonic() - s.turned_at > STUCK_S]
+        stuck = [s for s in sources if clock.monotonic() - s.turned_at > s.quiet_s]
         if stuck:
             log.error("the watchdog is not fed: %d source(s) stuck", len(stuck))
         else:

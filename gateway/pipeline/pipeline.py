@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from gateway.model.clock import Clock
 from gateway.model.indicator import Indicator
-from gateway.model.measure import Forward, Quality, Reading, Reason, Signal
+from gateway.model.measure import Forward, Reading, Reason, Signal
 from gateway.pipeline.judge import Memory, aged, judge
 from gateway.pipeline.windows import Window
 
@@ -104,8 +104,3 @@ def _state(signal: Signal, start_ms: int) -> _State:
         every=signal.forward is not Forward.WINDOWS,
         window=Window(signal, start_ms) if windowed else None,
     )
-
-
-def missing_batch(signals: Iterable[Signal], at_ms: int, reason: Reason) -> list[Reading]:
-    """What a link that is gone says about all its signals."""
-    return [Reading(signal.id, at_ms, None, Quality.MISSING, (reason,)) for signal in signals]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import pytest
@@ -146,6 +147,26 @@ async def test_the_watchdog_starves_when_a_source_is_stuck_or_the_store_does_not
     await asyncio.sleep(0.03)
     fed.clear()
     await asyncio.sleep(0.05)
+    assert fed == []
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_wire_that_is_read_once_an_hour_is_not_stuck_between_two_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[str] = []
+    monkeypatch.setattr("gateway.supervise.notify", fed.append)
+    clock = ManualClock()
+    driver = Flaky([])
+    driver.signals = (replace(SIGNAL, every_s=3600),)
+    supervisor = Supervisor(driver, lambda _: asyncio.sleep(0), clock)  # type: ignore[arg-type]
+    task = asyncio.create_task(watchdog(0.001, [supervisor.health], lambda: asyncio.sleep(0), clock))
+    clock.advance(3700)
+    await asyncio.sleep(0.02)
+    assert fed
+    clock.advance(4000)
+    await asyncio.sleep(0.01)
+    fed.clear()
+    await asyncio.sleep(0.02)
     assert fed == []
     task.cancel()
     await asyncio.wait([task])
