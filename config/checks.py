@@ -13,19 +13,14 @@ from typing import Any
 
 from config.findings import Code, Finding, Path
 from config.load import Tree
-from config.profiles import AnyProfile, Shelf
+from config.profiles import Shelf
 from config.words import SECRET_KEY, did_you_mean
-from drivers.settings import DeviceSettings, ModbusRtuWire, ModbusTcpWire, TextLinesWire
+from drivers.profiles import AnyProfile
+from drivers.settings import SERIAL, AnyWire, DeviceSettings, HttpPollWire, ModbusTcpWire, MqttInWire
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
 from vision.settings import CameraSettings
 
-AnyWire = ModbusTcpWire | ModbusRtuWire | TextLinesWire
-
-WIRES_OF_DRIVER: Mapping[str, frozenset[str]] = {
-    "modbus": frozenset({"modbus_tcp", "modbus_rtu"}),
-    "text_lines": frozenset({"text_lines"}),
-}
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _URL_PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 _CODES = {"province": 2, "commune": 5}
@@ -138,8 +133,8 @@ def profiles_are_known(draft: Draft) -> Iterator[Finding]:
 def profiles_fit_their_wires(draft: Draft) -> Iterator[Finding]:
     for name, device, wire in draft.pairs():
         profile = draft.profiles.get(name)
-        if profile is not None and wire.kind not in WIRES_OF_DRIVER[profile.driver]:
-            fitting = [w for w, other in draft.wires.items() if other.kind in WIRES_OF_DRIVER[profile.driver]]
+        if profile is not None and wire.kind not in profile.WIRES:
+            fitting = [w for w, other in draft.wires.items() if other.kind in profile.WIRES]
             yield draft.tree.finding(
                 Code.WRONG_WIRE_KIND,
                 ("devices", name, "wire"),
@@ -148,41 +143,57 @@ def profiles_fit_their_wires(draft: Draft) -> Iterator[Finding]:
             )
 
 
-def units_tell_devices_apart(draft: Draft) -> Iterator[Finding]:
-    taken: dict[tuple[str, int | None], str] = {}
+_NAMES = {"unit": "as set on the device, 1 to 247", "address": "what it is called there", "pin": "see gpioinfo"}
+
+
+def devices_are_told_apart(draft: Draft) -> Iterator[Finding]:
+    """Each kind of wire has one key that tells its devices apart; the others do not belong there."""
+    taken: dict[tuple[str, str | int | None], str] = {}
     for name, device, wire in draft.pairs():
-        lines = wire.kind == "text_lines"
-        path = ("devices", name, "unit")
-        key = (device.wire, None if lines else device.unit)
-        if lines and device.unit is not None:
-            yield draft.tree.finding(Code.BAD_VALUE, path, "instruments that send lines have no unit", "remove it")
-        if not lines and device.unit is None:
-            what = f"devices on '{device.wire}' are told apart by `unit`"
-            yield draft.tree.finding(Code.MISSING_UNIT, path, what, "add unit: as set on the device")
-        elif device.unit == 0 and wire.kind == "modbus_rtu":
+        own = wire.TELLS_APART
+        for key in _NAMES:
+            if key != own and getattr(device, key) is not None:
+                what, hint = f"devices on a {wire.kind} wire have no {key}", "remove it"
+                yield draft.tree.finding(Code.BAD_VALUE, ("devices", name, key), what, hint)
+        value = getattr(device, own) if own is not None else None
+        path = ("devices", name, own or "wire")
+        if own is not None and value is None:
+            what = f"devices on '{device.wire}' are told apart by `{own}`"
+            yield draft.tree.finding(Code.MISSING_UNIT, path, what, f"add {own}: {_NAMES[own]}")
+        elif value == 0 and wire.kind == "modbus_rtu":
             what = "0 calls all units at once; none of them answers"
             yield draft.tree.finding(Code.OUT_OF_RANGE, path, what, "write the number set on the device, 1 to 247")
-        elif key in taken:
-            what = f"wire '{device.wire}' carries one instrument" if lines else f"unit {device.unit} of '{device.wire}'"
-            yield draft.tree.finding(
-                Code.DUPLICATE_UNIT, path, f"{what}; '{taken[key]}' has it already", "change one of the two"
+        elif (other := taken.get((device.wire, value))) is not None:
+            what = (
+                f"wire '{device.wire}' carries one instrument" if own is None else f"{own} {value} of '{device.wire}'"
             )
-        taken.setdefault(key, name)
+            yield draft.tree.finding(
+                Code.DUPLICATE_UNIT, path, f"{what}; '{other}' has it already", "change one of the two"
+            )
+        taken.setdefault((device.wire, value), name)
 
 
 def wires_have_their_own_port(draft: Draft) -> Iterator[Finding]:
     taken: dict[str, str] = {}
     for name, wire in draft.wires.items():
-        if isinstance(wire, ModbusTcpWire):
-            place, path = f"{wire.host.lower()}:{wire.port}", ("wires", name, "host")
-        else:
-            # by-id names and ttyUSB names can be one port
-            port = wire.port.replace("\0", "")
-            place, path = os.path.realpath(draft.base / port), ("wires", name, "port")
+        place, key = _place(draft, wire)
         if place in taken:
-            what = f"wire '{taken[place]}' uses the same port"
-            yield draft.tree.finding(Code.SHARED_PORT, path, what, "make it one wire with several devices")
+            what = f"wire '{taken[place]}' uses the same {'port' if key == 'host' else key}"
+            yield draft.tree.finding(
+                Code.SHARED_PORT, ("wires", name, key), what, "make it one wire with several devices"
+            )
         taken.setdefault(place, name)
+
+
+def _place(draft: Draft, wire: AnyWire) -> tuple[str, str]:
+    """What two wires cannot share, and the key that says it."""
+    if isinstance(wire, ModbusTcpWire | MqttInWire):
+        return f"{wire.host.lower()}:{wire.port}", "host"
+    if isinstance(wire, HttpPollWire):
+        return wire.url.lower().rstrip("/"), "url"
+    key = "port" if isinstance(wire, SERIAL) else "folder" if wire.kind == "tt10_files" else "chip"
+    # by-id names and ttyUSB names can be one port
+    return os.path.realpath(draft.base / getattr(wire, key).replace("\0", "")), key
 
 
 def patterns_match_something(draft: Draft) -> Iterator[Finding]:
@@ -258,7 +269,7 @@ ALL: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     devices_hang_on_wires,
     profiles_are_known,
     profiles_fit_their_wires,
-    units_tell_devices_apart,
+    devices_are_told_apart,
     wires_have_their_own_port,
     patterns_match_something,
     uplink_is_encrypted,

@@ -13,9 +13,10 @@ from pydantic import TypeAdapter
 from config import checks, load, machine
 from config.findings import Code, Finding, in_order
 from config.load import Tree
-from config.profiles import AnyProfile, Shelf
+from config.profiles import Shelf
 from config.schema import Site
 from config.words import validated
+from drivers.profiles import AnyProfile
 from drivers.settings import DeviceSettings, WireSettings
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings

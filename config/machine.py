@@ -11,7 +11,7 @@ from config.checks import Draft
 from config.findings import Code, Finding, Path
 from drivers.modbus.plan import blocks
 from drivers.profiles import ModbusProfile
-from drivers.settings import ModbusRtuWire, ModbusTcpWire
+from drivers.settings import SERIAL, ModbusRtuWire
 from gateway.model.measure import Forward
 from gateway.pipeline.overrides import override
 
@@ -50,7 +50,7 @@ def paths_say_where_they_start(draft: Draft) -> Iterator[Finding]:
 
 def ports_keep_their_names(draft: Draft) -> Iterator[Finding]:
     for name, wire in draft.wires.items():
-        if not isinstance(wire, ModbusTcpWire) and _UNSTABLE.fullmatch(wire.port):
+        if isinstance(wire, SERIAL) and _UNSTABLE.fullmatch(wire.port):
             yield draft.tree.finding(
                 Code.UNSTABLE_PORT,
                 ("wires", name, "port"),
@@ -73,8 +73,8 @@ def _paths(draft: Draft) -> Iterator[tuple[Path, str]]:
     if isinstance(state_dir, str) and state_dir:
         yield ("state_dir",), state_dir
     for name, wire in draft.wires.items():
-        if not isinstance(wire, ModbusTcpWire):
-            yield ("wires", name, "port"), wire.port
+        for key in wire.PATHS:
+            yield ("wires", name, key), getattr(wire, key)
     for name, camera in draft.cameras.items():
         if not camera.is_stream:
             yield ("cameras", name, "source"), camera.source

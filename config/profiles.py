@@ -12,9 +12,7 @@ from pydantic import TypeAdapter
 from config import load
 from config.findings import Code, Finding
 from config.words import did_you_mean, validated
-from drivers.profiles import LinesProfile, ModbusProfile, Profile
-
-AnyProfile = ModbusProfile | LinesProfile
+from drivers.profiles import AnyProfile, Profile
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ADAPTER: TypeAdapter[AnyProfile] = TypeAdapter(Profile)

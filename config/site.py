@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from config import secrets
 from config.findings import Finding, has_errors
 from config.lint import lint
-from config.profiles import AnyProfile
 from config.schema import Site
+from drivers.profiles import AnyProfile
 from gateway.model.errors import ConfigError
 
 

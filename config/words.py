@@ -42,6 +42,13 @@ NAME_RULES = {
     r"^[a-z0-9][a-z0-9-]*$": "small letters, digits and hyphens",
     r"^[A-Za-z0-9_-]+$": "letters, digits, _ and -",
     r"^[a-z][a-z0-9]*\.[a-z][a-z0-9_]*$": "two words with a dot between: light.power",
+    r"^[a-z][a-z0-9_-]{0,63}$": "the name of a secret: a small letter first, then small letters, digits, _ and -",
+    r"^[^\s/+#?]{1,64}$": "a name without spaces and without / + # ?",
+    r"^\S+$": "text without spaces",
+    r"^(/.*)?$": "a place in the JSON that begins with /",
+    r"^(https?://\S+)?$": "an address that begins with https:// or http://",
+    r"^https?://[^\s@]+$": "an address that begins with https:// or http://, without a password in it",
+    r"^[0-9a-f]{2}( ?[0-9a-f]{2})*$": 'bytes in small hex digits: "42 4d"',
     r"^[0-9]{2}$": "two digits in quotes",
     r"^[0-9]{5}$": "five digits in quotes",
 }
@@ -72,7 +79,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"known here: {', '.join(words)}" if 0 < len(words) <= 24 else ""
+    return f"known here: {', '.join(words)}" if 0 < len(words) <= 32 else ""
 
 
 def shown(value: Any, path: Path = ()) -> str:

@@ -40,6 +40,7 @@ PRUNE_EVERY_S = 3600.0
 def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
     """One driver for each wire that has devices, one for each camera."""
     built: list[Driver] = []
+    around = drivers.Surroundings(clock, site.base, site.secret)
     for name, wire in site.document.wires.items():
         devices = {
             device: (settings, site.profiles[device])
@@ -47,7 +48,7 @@ def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
             if settings.wire == name
         }
         if devices:
-            built.append(drivers.build(name, wire, devices, clock, site.base))
+            built.append(drivers.build(name, wire, devices, around))
     if site.document.cameras:
         from vision.driver import CameraDriver
 

@@ -13,10 +13,10 @@ from drivers.modbus.device import ModbusDevice, Wire
 from drivers.modbus.line import Line
 from drivers.once import PointRead
 from drivers.polling import poll_all
-from drivers.profiles import ModbusProfile, Profile
+from drivers.profiles import AnyProfile, ModbusProfile
 from drivers.settings import DeviceSettings, ModbusRtuWire, ModbusTcpWire
+from drivers.surroundings import Surroundings
 from drivers.watch import Silence, Watch
-from gateway.model.clock import Clock
 from gateway.model.errors import ConfigError, Unsupported
 from gateway.model.measure import Reading, Signal, Value
 from gateway.model.ports import DeviceHealth, Readback
@@ -29,15 +29,14 @@ class ModbusDriver:
         self,
         name: str,
         wire: ModbusTcpWire | ModbusRtuWire,
-        devices: Mapping[str, tuple[DeviceSettings, Profile]],
-        clock: Clock,
-        base: Path,
+        devices: Mapping[str, tuple[DeviceSettings, AnyProfile]],
+        around: Surroundings,
     ) -> None:
         self._name = name
-        self._clock = clock
+        self._clock = clock = around.clock
         units = {device: _unit(device, wire, *its) for device, its in devices.items()}
         rests = {unit: profile.limits.quiet_ms / 1000 for unit, profile in units.values()}
-        self._line = _line(name, wire, base, rests)
+        self._line = _line(name, wire, around.base, rests)
         log = logging.getLogger(f"drivers.{name}")
         shared = Wire(self._line, Link(), clock, wire.timeout_s, log)
         silence = Silence()
@@ -107,7 +106,7 @@ class ModbusDriver:
 
 
 def _unit(
-    device: str, wire: ModbusTcpWire | ModbusRtuWire, settings: DeviceSettings, profile: Profile
+    device: str, wire: ModbusTcpWire | ModbusRtuWire, settings: DeviceSettings, profile: AnyProfile
 ) -> tuple[int, ModbusProfile]:
     if not isinstance(profile, ModbusProfile):
         raise ConfigError(

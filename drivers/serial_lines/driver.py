@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from drivers.once import PointRead
-from drivers.profiles import LinesProfile, Profile
+from drivers.profiles import AnyProfile, LinesProfile
 from drivers.serial_lines.inlet import Inlet
 from drivers.serial_lines.parse import BadLine, LineValue, parse
 from drivers.serial_port import SerialSettings
 from drivers.settings import DeviceSettings, TextLinesWire
+from drivers.surroundings import Surroundings
 from drivers.watch import Silence, Watch
-from gateway.model.clock import Clock
 from gateway.model.errors import ConfigError, NoAnswer, Unsupported
 from gateway.model.measure import Reading, Reason, Signal, Value
 from gateway.model.ports import DeviceHealth, Readback
@@ -43,16 +42,15 @@ class LinesDriver:
         self,
         name: str,
         wire: TextLinesWire,
-        devices: Mapping[str, tuple[DeviceSettings, Profile]],
-        clock: Clock,
-        base: Path,
+        devices: Mapping[str, tuple[DeviceSettings, AnyProfile]],
+        around: Surroundings,
     ) -> None:
         self._name = name
-        self._clock = clock
+        self._clock = around.clock
         self._device, settings, self._profile = _only(name, devices)
         self._every_s = settings.every_s
         self._signals = self._profile.signals(self._device, settings.every_s)
-        serial = SerialSettings(base / wire.port, wire.baud, wire.parity, wire.stop_bits, wire.data_bits)
+        serial = SerialSettings(around.base / wire.port, wire.baud, wire.parity, wire.stop_bits, wire.data_bits)
         self._inlet = Inlet(serial, name)
         self._watch = Watch(
             self._device,
@@ -177,7 +175,9 @@ def _reading(signal: str, at_ms: int, value: LineValue) -> Reading:
     return Reading.missing(signal, at_ms, Reason.DEVICE_FAULT) if value is None else Reading(signal, at_ms, value)
 
 
-def _only(wire: str, devices: Mapping[str, tuple[DeviceSettings, Profile]]) -> tuple[str, DeviceSettings, LinesProfile]:
+def _only(
+    wire: str, devices: Mapping[str, tuple[DeviceSettings, AnyProfile]]
+) -> tuple[str, DeviceSettings, LinesProfile]:
     if len(devices) != 1:
         raise ConfigError(
             f"{len(devices)} devices on a text line", where=wire, hint="give every instrument its own wire"

@@ -65,3 +65,11 @@ def _value(name: str, point: LinePoint, field: str) -> LineValue:
     if "_" in field or not math.isfinite(number):
         raise BadLine(name, f"{field!r} is not a number")
     return number if point.scale == 1 and point.offset == 0 else number * point.scale + point.offset
+
+
+def decoded(profile: LinesProfile, given: str) -> Mapping[str, LineValue]:
+    """What an example line means, by point. Raises BadLine, and BadFrame for a line the profile does not know."""
+    found = parse(profile, given.encode("utf-8"))
+    if found is None:
+        raise BadFrame("no line of the profile begins like this", where=profile.profile, hint="check `lines.*.prefix`")
+    return {name: value for name, (_, value) in found[1].items()}

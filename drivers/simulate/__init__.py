@@ -8,72 +8,76 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Final, cast
 
-from drivers.profiles import LinesProfile, ModbusProfile, Profile
-from drivers.settings import DeviceSettings, ModbusRtuWire, ModbusTcpWire, WireSettings
-from drivers.simulate.modbus import Fault, SimulatedUnit
-from drivers.simulate.wires import FarEnd, LinesEnd, RtuEnd, TcpEnd
+from drivers.profiles import AnyProfile, ModbusProfile
+from drivers.settings import AnyWire, DeviceSettings
+from drivers.simulate.far_end import FarEnd, Fault, SimulatedDevice, Stage
+from drivers.simulate.modbus import SimulatedUnit
 from gateway.model.clock import Clock, SystemClock
 
-__all__ = ["Fault", "LinesEnd", "RtuEnd", "SimulatedUnit", "Simulation", "TcpEnd", "simulated"]
+__all__ = ["FAR_ENDS", "FarEnd", "Fault", "SimulatedDevice", "SimulatedUnit", "Simulation", "Stage", "simulated"]
 
-Devices = Mapping[str, tuple[DeviceSettings, Profile]]
+FAR_ENDS: Final[Mapping[str, str]] = {
+    "modbus_tcp": "drivers.simulate.modbus_wires",
+    "modbus_rtu": "drivers.simulate.modbus_wires",
+    "text_lines": "drivers.simulate.lines",
+    "binary_frames": "drivers.simulate.frames",
+    "tt10_files": "drivers.simulate.tt10",
+    "mqtt_in": "drivers.simulate.mqtt_in",
+    "http_poll": "drivers.simulate.http_poll",
+    "gpio": "drivers.simulate.gpio",
+}
+"""Kind of a wire -> the module whose `make(wire, devices, stage)` gives its far end."""
 
 
 @dataclass(slots=True)
 class Simulation:
-    """Handle of a running simulation. Faults are set on `units[device].fault`, or for a whole wire on
+    """Handle of a running simulation. Faults are set on `devices[device].fault`, or for a whole wire on
     `wires[wire].fault`; `wires[wire].unplug()` and `.plug()` pull and put back the plug.
-
-    units: the Modbus devices by name, with what they heard (`requests`) and took (`writes`).
     """
 
     wires: dict[str, FarEnd] = field(default_factory=dict)
-    units: dict[str, SimulatedUnit] = field(default_factory=dict)
+    devices: dict[str, SimulatedDevice] = field(default_factory=dict)
 
-    def instrument(self, wire: str) -> LinesEnd:
-        """The text line instrument at the end of a wire."""
-        end = self.wires[wire]
-        if not isinstance(end, LinesEnd):
-            raise KeyError(wire)
-        return end
+    @property
+    def units(self) -> dict[str, SimulatedUnit]:
+        """The Modbus devices by name, with what they heard (`requests`) and took (`writes`)."""
+        return {name: device for name, device in self.devices.items() if isinstance(device, SimulatedUnit)}
 
 
 @contextlib.asynccontextmanager
 async def simulated(
-    wires: Mapping[str, WireSettings], devices: Devices, base: Path, *, clock: Clock | None = None, seed: int = 0
+    wires: Mapping[str, AnyWire],
+    devices: Mapping[str, tuple[DeviceSettings, AnyProfile]],
+    base: Path,
+    *,
+    clock: Clock | None = None,
+    seed: int = 0,
 ) -> AsyncIterator[Simulation]:
     """Brings up the far end of every wire that has devices, and takes all down again.
 
     base: the site file's folder; pty links are made at the wires' port paths, relative to it. Raises LinkDown
     when an address or path cannot be had.
     """
+    stage = Stage(clock or SystemClock(), base, seed)
     simulation = Simulation()
-    time = clock or SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         for name, wire in wires.items():
-            there = {device: its for device, its in devices.items() if its[0].wire == name}
-            end = _far_end(wire, there, base, simulation, (time, seed))
-            if end is not None:
-                simulation.wires[name] = end
-                stack.push_async_callback(end.unplug)
-                await end.plug()
+            there = {device: _device(device, *its, stage) for device, its in devices.items() if its[0].wire == name}
+            if not there:
+                continue
+            end = cast("FarEnd", import_module(FAR_ENDS[wire.kind]).make(wire, there, stage))
+            simulation.wires[name] = end
+            simulation.devices.update(there)
+            stack.push_async_callback(end.unplug)
+            await end.plug()
         yield simulation
 
 
-def _far_end(
-    wire: WireSettings, devices: Devices, base: Path, simulation: Simulation, world: tuple[Clock, int]
-) -> FarEnd | None:
-    units: dict[int, SimulatedUnit] = {}
-    for device, (settings, profile) in devices.items():
-        if isinstance(profile, ModbusProfile) and settings.unit is not None:
-            units[settings.unit] = simulation.units[device] = SimulatedUnit(device, profile, *world)
-    if isinstance(wire, ModbusTcpWire):
-        return TcpEnd(wire, units)
-    if isinstance(wire, ModbusRtuWire):
-        return RtuEnd(base / wire.port, units)
-    for device, (settings, profile) in devices.items():
-        if isinstance(profile, LinesProfile):
-            return LinesEnd(base / wire.port, device, profile, settings.every_s, *world)
-    return None
+def _device(name: str, settings: DeviceSettings, profile: AnyProfile, stage: Stage) -> SimulatedDevice:
+    if isinstance(profile, ModbusProfile):
+        return SimulatedUnit(name, settings, profile, stage)
+    return SimulatedDevice(name, settings, profile, stage)

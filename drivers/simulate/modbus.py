@@ -5,38 +5,24 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from drivers.modbus.codec import converter, encode, reorder
 from drivers.profiles import ModbusPoint, ModbusProfile, Table
-from drivers.simulate.values import World
-from gateway.model.clock import Clock
+from drivers.settings import DeviceSettings
+from drivers.simulate.far_end import GARBAGE, Fault, SimulatedDevice, Stage
 
 _PAIR: Final = struct.Struct(">HH")
 _READS: Final[Mapping[int, Table]] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 
 
-@dataclass(slots=True)
-class Fault:
-    """What is wrong with a device or a wire at the moment. silent: hears and says nothing. delay_s: answers so much
-    later. garbage: answers with bytes that are no frame. refuse: answers with this Modbus exception."""
+class SimulatedUnit(SimulatedDevice):
+    """One unit: `answer` is what it says to a request. `writes`: what it took."""
 
-    silent: bool = False
-    delay_s: float = 0.0
-    garbage: bool = False
-    refuse: int = 0
-
-
-class SimulatedUnit:
-    """One unit: `answer` is what it says to a request. `requests` counts what it heard, `writes` what it took."""
-
-    def __init__(self, name: str, profile: ModbusProfile, clock: Clock, seed: int) -> None:
-        self.fault = Fault()
-        self.requests = 0
+    def __init__(self, name: str, settings: DeviceSettings, profile: ModbusProfile, stage: Stage) -> None:
+        super().__init__(name, settings, profile, stage)
         self.writes: list[tuple[Table, int, list[int]]] = []
-        self.world = World(name, profile.points, clock, seed)
         self._points = profile.points
         self._fixed: dict[tuple[Table, int], int] = {}
         self._ends = {t: _extent(profile.points, t) for t in _READS.values()}
@@ -142,7 +128,7 @@ def respond(unit: SimulatedUnit, wire: Fault, pdu: bytes, send: Callable[[bytes]
         return
     answer = unit.answer(pdu)
     if unit.fault.garbage or wire.garbage:
-        answer = b"\xa5" * 40
+        answer = GARBAGE
     delay_s = unit.fault.delay_s + wire.delay_s
     if delay_s > 0:
         asyncio.get_running_loop().call_later(delay_s, send, answer)

@@ -49,7 +49,7 @@ class World:
             return self._sine(name, hint)
         followed = self._followed(hint, depth)
         if hint.shape == "follow":
-            return bool(followed + hint.plus) if _is_bool(point) else followed + hint.plus
+            return bool(followed + hint.plus) if point.is_bool else followed + hint.plus
         return self._count(name, point, hint, followed if hint.follows else 1.0)
 
     def _followed(self, hint: Simulate, depth: int) -> float:
@@ -76,12 +76,10 @@ class World:
         return total
 
 
-def _is_bool(point: Point) -> bool:
-    return isinstance(point, ModbusPoint) and point.type == "bool"
-
-
 def _still(point: Point) -> Value:
     """A point without a hint stands still in the middle of its range."""
-    if _is_bool(point):
+    if point.is_bool:
         return False
+    if point.is_text:
+        return ""
     return sum(point.range) / 2 if point.range is not None else 0.0

@@ -48,7 +48,8 @@ async def _read(site: LoadedSite, device: str, point: str | None) -> list[PointR
         known = ", ".join(points)
         raise BadArgument(f"{device} has no point {point!r}", where=settings.profile, hint=f"points: {known}")
     wire = site.document.wires[settings.wire]
-    driver = drivers.build(settings.wire, wire, {device: (settings, profile)}, SystemClock(), site.base)
+    around = drivers.Surroundings(SystemClock(), site.base, site.secret)
+    driver = drivers.build(settings.wire, wire, {device: (settings, profile)}, around)
     async with driver:
         return await driver.read_once(device, point)
 

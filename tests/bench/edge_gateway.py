@@ -60,7 +60,7 @@ class Adapter(Base):
         }  # fmt: skip
         profile = {
             "profile": "bench", "title_en": "Bench device", "title_vi": "Thiết bị đo thử", "driver": "modbus",
-            "source": "comparison rig", "confirmed": True, "points": points,
+            "source": "comparison rig", "confirmed": True, "url": "https://example.invalid/map", "points": points,
             "examples": [{"given": {"holding": {"0": [1]}}, "expect": {"r0": 1}}],
         }  # fmt: skip
         (workdir / "devices").mkdir()

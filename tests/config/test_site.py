@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from config.checks import WIRES_OF_DRIVER
 from config.site import SiteInvalid, load_site
 from drivers import KINDS
-from drivers.profiles import ModbusProfile
+from drivers.profiles import AnyProfile, ModbusProfile
 
 HERE = Path(__file__).parent
 
@@ -47,8 +47,8 @@ def test_an_unsound_document_raises_with_every_finding(tmp_path: Path) -> None:
     assert f"gateway check {file}" in str(caught.value)
 
 
-def test_every_kind_of_wire_is_known_to_the_checks() -> None:
-    assert set().union(*WIRES_OF_DRIVER.values()) == set(KINDS)
+def test_every_kind_of_wire_has_a_kind_of_profile() -> None:
+    assert set().union(*(profile.WIRES for profile in get_args(AnyProfile))) == set(KINDS)
 
 
 def test_warnings_do_not_stop_a_start(tmp_path: Path) -> None:

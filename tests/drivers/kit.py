@@ -5,80 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import drivers
 from config import load
 from drivers import FieldDriver
-from drivers.profiles import LinesProfile, ModbusProfile, parse
-from drivers.settings import DeviceSettings, ModbusRtuWire, ModbusTcpWire, TextLinesWire
+from drivers.profiles import AnyProfile, parse
+from drivers.settings import AnyWire, DeviceSettings
 from drivers.simulate import Simulation, simulated
 from gateway.model.clock import SystemClock
 from gateway.model.measure import Reading
 
-EVERY_S = 0.1
 TIMEOUT_S = 0.08
-KINDS = ("modbus_tcp", "modbus_rtu", "text_lines")
-AnyProfile = ModbusProfile | LinesProfile
-Wire = ModbusTcpWire | ModbusRtuWire | TextLinesWire
+KINDS = [kind for kind in drivers.KINDS if find_spec(f"tests.drivers.kinds.{kind}")]
 
 
 def point(**more: Any) -> dict[str, Any]:
     return {"name_en": "p", "name_vi": "p", "indicator": "gw.test", "unit": "1", **more}
-
-
-def modbus_profile(points: dict[str, Any] | None = None, **limits: Any) -> ModbusProfile:
-    profile = parse(
-        {
-            "profile": "box",
-            "title_en": "box",
-            "title_vi": "hộp",
-            "driver": "modbus",
-            "source": "tests",
-            "confirmed": True,
-            "limits": limits,
-            "points": points
-            or {
-                "a": point(table="holding", at=10, type="u16", simulate={"shape": "constant", "value": 1000}),
-                "b": point(
-                    table="holding", at=11, type="i32", scale=0.1, simulate={"shape": "constant", "value": -2.5}
-                ),
-                "c": point(table="input", at=10, type="f32", simulate={"shape": "constant", "value": 0.25}),
-                "set": point(table="holding", at=20, type="u16", scale=0.5, range=[0, 100], write={}),
-                "lamp": point(
-                    table="coil", at=3, type="bool", kind="last", write={"read_back": "lit", "within_s": 0.4}
-                ),
-                "lit": point(table="discrete", at=3, type="bool", kind="last"),
-            },
-            "examples": [{"given": {}, "expect": {}}],
-        }
-    )
-    assert isinstance(profile, ModbusProfile)
-    return profile
-
-
-def lines_profile() -> LinesProfile:
-    profile = parse(
-        {
-            "profile": "mast",
-            "title_en": "mast",
-            "title_vi": "cột",
-            "driver": "text_lines",
-            "source": "tests",
-            "confirmed": True,
-            "lines": {"air": {"prefix": "$A,", "fields": 2, "checksum": "nmea"}},
-            "points": {
-                "t": point(line="air", field=0, simulate={"shape": "constant", "value": 28.5}),
-                "rh": point(line="air", field=1, simulate={"shape": "constant", "value": 71.0}),
-            },
-            "examples": [{"given": "", "expect": {}}],
-        }
-    )
-    assert isinstance(profile, LinesProfile)
-    return profile
 
 
 def shipped_profiles() -> dict[str, AnyProfile]:
@@ -92,13 +40,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wire_of(kind: str, **more: Any) -> Wire:
-    if kind == "modbus_tcp":
-        return ModbusTcpWire(kind=kind, host="127.0.0.1", port=free_port(), **{"timeout_s": TIMEOUT_S, **more})
-    if kind == "modbus_rtu":
-        return ModbusRtuWire(kind=kind, port="run/tty", baud=115200, **{"timeout_s": TIMEOUT_S, **more})
-    assert kind == "text_lines"
-    return TextLinesWire(kind=kind, port="run/tty", baud=115200)
+def kind_of(kind: str) -> Any:
+    """The module of tests/drivers/kinds."""
+    return import_module(f"tests.drivers.kinds.{kind}")
 
 
 @dataclass
@@ -106,14 +50,23 @@ class Site:
     """One wire, its devices and their far end. The driver is not entered yet."""
 
     kind: str
-    wire: Wire
+    wire: AnyWire
     devices: dict[str, tuple[DeviceSettings, AnyProfile]]
     base: Path
     far: Simulation
     driver: FieldDriver
 
+    @property
+    def every_s(self) -> float:
+        return max(settings.every_s for settings, _ in self.devices.values())
+
+    @property
+    def good(self) -> dict[str, Any]:
+        """What every signal says in peace."""
+        return dict(kind_of(self.kind).GOOD)
+
     def another_driver(self) -> FieldDriver:
-        return drivers.build("w", self.wire, self.devices, SystemClock(), self.base)
+        return drivers.build("w", self.wire, self.devices, drivers.Surroundings(SystemClock(), self.base, secret))
 
     def break_(self, **fault: Any) -> None:
         """Sets faults of the whole wire: silent, garbage, delay_s."""
@@ -121,20 +74,25 @@ class Site:
             setattr(self.far.wires["w"].fault, name, value)
 
 
+def secret(name: str) -> str:
+    return f"secret of {name}"
+
+
 @contextlib.asynccontextmanager
 async def site(
-    kind: str, base: Path, profiles: dict[str, AnyProfile] | None = None, every_s: float = EVERY_S, **more: Any
+    kind: str, base: Path, profiles: Mapping[str, AnyProfile] | None = None, every_s: float | None = None, **more: Any
 ) -> AsyncIterator[Site]:
-    wire = wire_of(kind, **more)
-    if profiles is None:
-        modbus = modbus_profile()
-        profiles = {"mast": lines_profile()} if kind == "text_lines" else {"left": modbus, "right": modbus}
+    here = kind_of(kind)
+    wire = here.wire(base, **more)
+    every_s = every_s or here.EVERY_S
+    chosen: Mapping[str, AnyProfile] = profiles or here.profiles()
     devices = {
-        name: (DeviceSettings(profile=p.profile, wire="w", unit=1 + n, every_s=every_s), p)
-        for n, (name, p) in enumerate(profiles.items())
+        name: (DeviceSettings(profile=p.profile, wire="w", every_s=every_s, **here.apart(n)), p)
+        for n, (name, p) in enumerate(chosen.items())
     }
+    around = drivers.Surroundings(SystemClock(), base, secret)
     async with simulated({"w": wire}, devices, base) as far:
-        yield Site(kind, wire, devices, base, far, drivers.build("w", wire, devices, SystemClock(), base))
+        yield Site(kind, wire, devices, base, far, drivers.build("w", wire, devices, around))
 
 
 async def take(

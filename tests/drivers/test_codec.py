@@ -22,7 +22,9 @@ from drivers.serial_lines.parse import parse as parse_line
 from drivers.settings import ModbusRtuWire, ModbusTcpWire
 from gateway.model.errors import BadFrame, DeviceRefused, DriverError
 from gateway.model.measure import Reason
-from tests.drivers.kit import by_signal, lines_profile, modbus_profile, point, site, take
+from tests.drivers.kinds.modbus import modbus_profile
+from tests.drivers.kinds.text_lines import lines_profile
+from tests.drivers.kit import by_signal, point, site, take
 
 
 def a_point(**more: Any) -> ModbusPoint:

@@ -13,7 +13,8 @@ from drivers.link import Link
 from drivers.schedule import Schedule
 from drivers.watch import Silence, Watch
 from gateway.model.errors import NoAnswer
-from tests.drivers.kit import by_signal, modbus_profile, point, site, take
+from tests.drivers.kinds.modbus import modbus_profile
+from tests.drivers.kit import by_signal, point, site, take
 
 SILENCE = NoAnswer("silence")
 

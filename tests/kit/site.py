@@ -51,6 +51,7 @@ def register_profile(registers: int = 4, *, window_s: int = 1, forward: str = "e
         "driver": "modbus",
         "source": "made for tests",
         "confirmed": True,
+        "url": "https://example.invalid/map",
         "points": points,
         "examples": [{"given": {"holding": {"0": [1]}}, "expect": {"r0": 1}}],
     }

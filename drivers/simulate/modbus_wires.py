@@ -1,0 +1,145 @@
+"""The far ends of Modbus wires: a TCP server, and slaves on a pty."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from drivers.modbus.rtu import crc
+from drivers.profiles import Table
+from drivers.settings import ModbusRtuWire, ModbusTcpWire
+from drivers.simulate.far_end import GARBAGE, FarEnd, PtyEnd, SimulatedDevice, Stage
+from drivers.simulate.modbus import SimulatedUnit, respond
+from gateway.model.errors import LinkDown
+
+_HEADER: Final = struct.Struct(">HHHB")
+_NO_UNIT: Final = 0x0B
+_LONGEST_REQUEST: Final = 256
+
+
+def make(wire: ModbusTcpWire | ModbusRtuWire, devices: Mapping[str, SimulatedDevice], stage: Stage) -> FarEnd:
+    units = {d.settings.unit or 0: d for d in devices.values() if isinstance(d, SimulatedUnit)}
+    if isinstance(wire, ModbusTcpWire):
+        return TcpEnd(wire, units)
+    return RtuEnd(stage.base / wire.port, units)
+
+
+def _play(units: Mapping[int, SimulatedUnit], device: str, given: Mapping[Table, Mapping[int, list[int]]]) -> None:
+    (unit,) = (unit for unit in units.values() if unit.name == device)
+    for table, runs in given.items():
+        for at, words in runs.items():
+            unit.load(table, at, words)
+
+
+class TcpEnd(FarEnd):
+    """A Modbus TCP server on the wire's host and port. Units it does not have are answered for as a TCP gateway
+    does, with exception 11."""
+
+    def __init__(self, wire: ModbusTcpWire, units: Mapping[int, SimulatedUnit]) -> None:
+        super().__init__()
+        self._wire = wire
+        self._units = units
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Transport] = set()
+        self.connections = 0
+
+    async def plug(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(lambda: _TcpPeer(self), self._wire.host, self._wire.port)
+        except OSError as error:
+            raise LinkDown(
+                f"{self._wire.host}:{self._wire.port} cannot be served: {error.strerror or error}",
+                where="simulate",
+                hint="for a rehearsal use 127.0.0.1 and a port above 1023 that is free",
+            ) from error
+
+    async def unplug(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for transport in tuple(self._open):
+            transport.abort()
+        if server is not None:
+            await server.wait_closed()
+
+    def play(self, device: str, given: Any) -> None:
+        _play(self._units, device, given)
+
+    def opened(self, transport: asyncio.Transport) -> None:
+        self._open.add(transport)
+        self.connections += 1
+
+    def closed(self, transport: asyncio.Transport) -> None:
+        self._open.discard(transport)
+
+    def request(self, transport: asyncio.Transport, number: int, unit: int, pdu: bytes) -> None:
+        def send(answer: bytes) -> None:
+            if not transport.is_closing():
+                framed = _HEADER.pack(number, 0, len(answer) + 1, unit) + answer
+                transport.write(GARBAGE if answer == GARBAGE else framed)
+
+        if unit in self._units:
+            respond(self._units[unit], self.fault, pdu, send)
+        else:
+            send(bytes((pdu[0] | 0x80, _NO_UNIT)))
+
+
+class _TcpPeer(asyncio.Protocol):
+    def __init__(self, end: TcpEnd) -> None:
+        self._end = end
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
+        self._transport = transport
+        self._end.opened(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._end.closed(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 8:
+            number, _, length, unit = _HEADER.unpack_from(self._buffer)
+            if len(self._buffer) < 6 + length:
+                return
+            pdu, self._buffer = self._buffer[7 : 6 + length], self._buffer[6 + length :]
+            self._end.request(self._transport, number, unit, pdu)
+
+
+class RtuEnd(PtyEnd):
+    """The units of one serial line. Units that are not there say nothing."""
+
+    def __init__(self, path: Path, units: Mapping[int, SimulatedUnit]) -> None:
+        super().__init__(path)
+        self._units = units
+        self._buffer = b""
+
+    def play(self, device: str, given: Any) -> None:
+        _play(self._units, device, given)
+
+    def received(self, data: bytes) -> None:
+        self._buffer = (self._buffer + data)[-_LONGEST_REQUEST:]
+        while len(self._buffer) >= 8:
+            size = 9 + self._buffer[6] if self._buffer[1] in {15, 16} else 8
+            frame, rest = self._buffer[:size], self._buffer[size:]
+            if len(frame) < size:
+                return
+            if crc(frame[:-2]) != frame[-2:]:
+                self._buffer = self._buffer[1:]
+                continue
+            self._buffer = rest
+            self._request(frame[0], frame[1:-2])
+
+    def _request(self, unit: int, pdu: bytes) -> None:
+        def send(answer: bytes) -> None:
+            frame = bytes((unit,)) + answer
+            self.send(GARBAGE if answer == GARBAGE else frame + crc(frame))
+
+        if unit in self._units:
+            respond(self._units[unit], self.fault, pdu, send)
