@@ -43,6 +43,7 @@ class Code(StrEnum):
     MISSING_FILE = "missing-file"
     UNSTABLE_PORT = "unstable-port"
     TOO_FAST = "too-fast"
+    FASTER_THAN_CYCLE = "faster-than-cycle"
     SHORT_WINDOW = "short-window"
 
 

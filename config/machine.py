@@ -119,6 +119,19 @@ def seconds_to_read(profile: ModbusProfile, wire: ModbusRtuWire) -> float:
     return total
 
 
+def instruments_have_time_to_measure(draft: Draft) -> Iterator[Finding]:
+    for name, device in draft.devices.items():
+        profile = draft.profiles.get(name)
+        if profile is not None and profile.cycle_s is not None and device.every_s < profile.cycle_s:
+            yield draft.tree.finding(
+                Code.FASTER_THAN_CYCLE,
+                ("devices", name, "every_s"),
+                f"'{device.profile}' measures every {profile.cycle_s:g} s and is asked every {device.every_s:g} s",
+                f"write every_s: {profile.cycle_s:g}",
+                "warning",
+            )
+
+
 def windows_hold_readings(draft: Draft) -> Iterator[Finding]:
     for name, device in draft.devices.items():
         profile = draft.profiles.get(name)
@@ -140,5 +153,6 @@ ALL: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     ports_keep_their_names,
     files_are_there,
     wires_can_carry_their_devices,
+    instruments_have_time_to_measure,
     windows_hold_readings,
 )
