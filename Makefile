@@ -41,6 +41,7 @@ mosquitto:
 
 docs: $(STAMP)
 	$(BIN)/python -m config.troubleshooting > TROUBLESHOOTING.md
+	$(BIN)/python -m config.catalogue_of_devices > DEVICES.md
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache run

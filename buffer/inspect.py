@@ -99,6 +99,14 @@ def newest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     return found
 
 
+def since(connection: sqlite3.Connection, at_ms: int) -> Iterator[dict[str, Any]]:
+    """The records that were committed at that time or later, newest first."""
+    for committed_ms, blob in connection.execute("SELECT at_ms, body FROM bundle ORDER BY lo DESC"):
+        if committed_ms < at_ms:
+            return
+        yield from reversed(json.loads(b"[" + inflate(blob) + b"]"))
+
+
 def every_rid(connection: sqlite3.Connection) -> Iterator[tuple[int, int]]:
     """(lo, n) of every bundle held, upwards."""
     yield from connection.execute("SELECT lo, n FROM bundle ORDER BY lo")

@@ -19,6 +19,7 @@ from drivers.profiles import AnyProfile
 from drivers.settings import SERIAL, AnyWire, DeviceSettings, HttpPollWire, ModbusTcpWire, MqttInWire
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
+from gateway.uplink.tt10.settings import KEPT_DAYS, FtpSend, Tt10Export
 from vision.settings import CameraSettings
 
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -39,6 +40,7 @@ class Draft:
     cameras: Mapping[str, CameraSettings]
     uplink: UplinkSettings | None
     points: Mapping[str, PointSettings]
+    tt10: Mapping[int, Tt10Export]
 
     def names(self, section: str) -> list[str]:
         """Every name under a section, also of entries with errors."""
@@ -150,9 +152,10 @@ def devices_are_told_apart(draft: Draft) -> Iterator[Finding]:
     """Each kind of wire has one key that tells its devices apart; the others do not belong there."""
     taken: dict[tuple[str, str | int | None], str] = {}
     for name, device, wire in draft.pairs():
-        own = wire.TELLS_APART
+        profile = draft.profiles.get(name)
+        own = None if profile is not None and profile.alone else wire.TELLS_APART
         for key in _NAMES:
-            if key != own and getattr(device, key) is not None:
+            if key != wire.TELLS_APART and getattr(device, key) is not None:
                 what, hint = f"devices on a {wire.kind} wire have no {key}", "remove it"
                 yield draft.tree.finding(Code.BAD_VALUE, ("devices", name, key), what, hint)
         value = getattr(device, own) if own is not None else None
@@ -255,6 +258,40 @@ def uplink_is_encrypted(draft: Draft) -> Iterator[Finding]:
         )
 
 
+def files_for_the_authority_are_sound(draft: Draft) -> Iterator[Finding]:
+    points = [*device_points(draft.profiles), *camera_points(draft.cameras)]
+    known = _all_points_known(draft)
+    folders: dict[str, str] = {}
+    for number, export in draft.tt10.items():
+        here: Path = ("tt10", number)
+        for symbol, shown in export.parameters.items():
+            if known and shown.point not in points:
+                path = (*here, "parameters", symbol, "point")
+                what, hint = f"'{shown.point}' is no point of this site", did_you_mean(shown.point, points)
+                yield draft.tree.finding(Code.NO_SUCH_POINT, path, what, hint)
+        if export.keep_days < KEPT_DAYS:
+            what = f"{export.keep_days} days; the circular asks for {KEPT_DAYS} at least"
+            path, hint = (*here, "keep_days"), f"write keep_days: {KEPT_DAYS}, or leave it out"
+            yield draft.tree.finding(Code.OUT_OF_RANGE, path, what, hint, "warning")
+        place = os.path.realpath(draft.base / export.folder)
+        if place in folders:
+            what = f"station {folders[place]} keeps its files in the same folder"
+            yield draft.tree.finding(Code.DUPLICATE_NAME, (*here, "folder"), what, "give every station its own")
+        folders.setdefault(place, export.station)
+
+
+def ftp_is_not_encrypted(draft: Draft) -> Iterator[Finding]:
+    open_ways: list[tuple[Path, str]] = [
+        *((("tt10", n, "send", "kind"), e.send.host) for n, e in draft.tt10.items() if isinstance(e.send, FtpSend)),
+        *((("wires", name, "ftp"), box.listen) for name, w in draft.wires.items() if (box := getattr(w, "ftp", None))),
+    ]
+    for path, host in open_ways:
+        if not _is_loopback(host):
+            what = "FTP is not encrypted: whoever listens reads the password and can change the files"
+            hint = "kind: sftp or ftps, if the authority offers it" if path[0] == "tt10" else "only inside the site"
+            yield draft.tree.finding(Code.NO_TLS, path, what, hint, "warning")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -273,4 +310,6 @@ ALL: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     wires_have_their_own_port,
     patterns_match_something,
     uplink_is_encrypted,
+    files_for_the_authority_are_sound,
+    ftp_is_not_encrypted,
 )

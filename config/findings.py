@@ -45,6 +45,9 @@ class Code(StrEnum):
     TOO_FAST = "too-fast"
     FASTER_THAN_CYCLE = "faster-than-cycle"
     SHORT_WINDOW = "short-window"
+    EXAMPLE_DIFFERS = "example-differs"
+    NO_EXAMPLE = "no-example"
+    BAD_ROW = "bad-row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from drivers.profiles import AnyProfile
 from drivers.settings import DeviceSettings, WireSettings
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
+from gateway.uplink.tt10.settings import Tt10Export
 from vision.settings import CameraSettings
 
 
@@ -74,6 +75,7 @@ def _draft(tree: Tree, path: pathlib.Path) -> checks.Draft:
         cameras=_sound_entries(tree, "cameras", CameraSettings),
         uplink=validated(tree, _adapter(UplinkSettings), ("uplink",))[0],
         points=_sound_entries(tree, "points", PointSettings),
+        tt10=_sound_items(tree, "tt10", Tt10Export),
     )
 
 
@@ -82,6 +84,13 @@ def _sound_entries(tree: Tree, section: str, kind: Any) -> dict[str, Any]:
     names = entries if isinstance(entries, dict) else {}
     found = {name: validated(tree, _adapter(kind), (section, name))[0] for name in names}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _sound_items(tree: Tree, section: str, kind: Any) -> dict[int, Any]:
+    items = tree.get((section,))
+    numbers = range(len(items) if isinstance(items, list) else 0)
+    found = {number: validated(tree, _adapter(kind), (section, number))[0] for number in numbers}
+    return {number: value for number, value in found.items() if value is not None}
 
 
 @cache

@@ -62,7 +62,7 @@ def ports_keep_their_names(draft: Draft) -> Iterator[Finding]:
 
 def files_are_there(draft: Draft) -> Iterator[Finding]:
     for path, value in _paths(draft):
-        if path[0] != "wires" and path != ("state_dir",) and not os.path.exists(draft.base / value):  # noqa: PTH110
+        if path[0] != "wires" and path[-1] not in {"state_dir", "folder"} and not os.path.exists(draft.base / value):  # noqa: PTH110
             what = f"there is no file {value}"
             yield draft.tree.finding(Code.MISSING_FILE, path, what, "copy it before the gateway starts", "warning")
 
@@ -80,11 +80,20 @@ def _paths(draft: Draft) -> Iterator[tuple[Path, str]]:
             yield ("cameras", name, "source"), camera.source
         if camera.model is not None:
             yield ("cameras", name, "model"), camera.model
+    yield from _paths_of_tt10(draft)
     tls = draft.uplink.tls if draft.uplink else None
     for key in ("ca", "cert", "key"):
         value = getattr(tls, key, None)
         if value is not None:
             yield ("uplink", "tls", key), value
+
+
+def _paths_of_tt10(draft: Draft) -> Iterator[tuple[Path, str]]:
+    for number, export in draft.tt10.items():
+        yield ("tt10", number, "folder"), export.folder
+        for key in ("key", "ca"):
+            if (value := getattr(export.send, key, None)) is not None:
+                yield ("tt10", number, "send", key), value
 
 
 def wires_can_carry_their_devices(draft: Draft) -> Iterator[Finding]:

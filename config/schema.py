@@ -11,6 +11,7 @@ from drivers.settings import DeviceSettings, WireSettings
 from gateway.commands.settings import CommandSettings
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
+from gateway.uplink.tt10.settings import Tt10Export
 from vision.settings import CameraSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=48)]
@@ -49,5 +50,8 @@ class Site(BaseModel):
     cameras: dict[Name, CameraSettings] = Field(default_factory=dict, description="Cameras whose pictures are counted.")
     points: dict[str, PointSettings] = Field(
         default_factory=dict, description="What to change of what the profiles say."
+    )
+    tt10: list[Tt10Export] = Field(
+        default_factory=list, description="Files of Thông tư 10/2021/TT-BTNMT for the authority, one entry a station."
     )
     commands: CommandSettings = Field(default_factory=CommandSettings, description="Who may do what.")

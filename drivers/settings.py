@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Parity = Literal["none", "even", "odd"]
 TellsApart = Literal["unit", "address", "pin"]
@@ -89,6 +90,9 @@ class Tt10FilesWire(_Wire):
     kind: Literal["tt10_files"]
     folder: str = Field(min_length=1, description="Folder to watch, with its sub-folders; relative to the site file.")
     after: Literal["delete", "keep"] = Field("keep", description="What happens to a file that was read and stored.")
+    memory: str | None = Field(
+        None, min_length=1, description="With keep: the list of files that were read; FOLDER.read if left out."
+    )
     ftp: FtpDrop | None = Field(None, description="Let stations bring their files to this folder by FTP.")
 
 
@@ -106,6 +110,12 @@ class MqttInWire(_Wire):
     )
     ca: str | None = Field(None, description="Certificate that signed the broker's; with it the way is encrypted.")
 
+    @model_validator(mode="after")
+    def _a_password_has_its_name(self) -> Self:
+        if self.password is not None and self.user is None:
+            raise ValueError("`password` needs the `user` it belongs to")
+        return self
+
 
 class HttpPollWire(_Wire):
     """A device or station that answers GET with JSON."""
@@ -120,6 +130,22 @@ class HttpPollWire(_Wire):
     )
     auth: Literal["basic", "digest"] = Field("basic", description="How it wants name and password.")
     timeout_s: float = Field(3.0, gt=0, le=60, description="How long one answer may take.")
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_a_place(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("there is no host in it, or no such port")
+        if parts.query or parts.fragment:
+            raise ValueError("only host, port and folder; what follows ? and # belongs to the profile's requests")
+        return url
+
+    @model_validator(mode="after")
+    def _a_password_has_its_name(self) -> Self:
+        if self.password is not None and self.user is None:
+            raise ValueError("`password` needs the `user` it belongs to")
+        return self
 
 
 class GpioWire(_Wire):

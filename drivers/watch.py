@@ -5,7 +5,8 @@ A dead device must not cost its neighbours their polls, and must be read again s
 - a device that answers is given the wire's whole timeout;
 - one that answered before and fell silent is asked every period, but waited for only four times as long as its
   slowest usual answer. Every FULL_PROBE_S it is given the whole timeout, should it have become slow;
-- one that never answered is given the whole timeout, at intervals that grow to a minute;
+- one that never answered is asked like that too, and waited for as if it were the slowest of its neighbours; the
+  whole timeout it is given at intervals that grow to a minute;
 - all this asking in vain may take 5 % of the wire's time (`Credit`).
 """
 
@@ -27,10 +28,12 @@ DOWN_AFTER = 2
 
 
 class Silence:
-    """The devices of one wire that do not answer. They share its budget in equal parts, so that none starves."""
+    """The devices of one wire that do not answer. They share its budget in equal parts, so that none starves.
+    slowest_s: the slowest answer that came on this wire."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.slowest_s = 0.0
 
 
 class Credit:
@@ -76,7 +79,8 @@ class Watch:
     @property
     def short_s(self) -> float:
         """Four times the slowest usual answer, at least 50 ms, at most the timeout."""
-        return min(max(4 * self._slowest_s, SHORTEST_WAIT_S), self._timeout_s)
+        usual_s = self._slowest_s or self._silence.slowest_s
+        return min(max(4 * usual_s, SHORTEST_WAIT_S), self._timeout_s)
 
     def wait_s(self, now: float) -> float | None:
         """How long to wait for this device's next answer; None: leave it alone this time."""
@@ -86,7 +90,7 @@ class Watch:
         if now >= self._long_at and self._long.allows(now):
             self._paying = self._long
             return self._timeout_s
-        if self.health.last_seen_ms and self._short.allows(now):
+        if self._short.allows(now):
             self._paying = self._short
             return self.short_s
         return None
@@ -102,6 +106,7 @@ class Watch:
         health.answer_ms = took_s * 1000
         # The slowest answer fades, so that one hiccup does not make waiting dear for ever.
         self._slowest_s = max(took_s, self._slowest_s * 0.99)
+        self._silence.slowest_s = max(self._slowest_s, self._silence.slowest_s * 0.999)
         if self._in_a_row or not health.online:
             self._came_back(now)
 
@@ -117,7 +122,7 @@ class Watch:
         if self.health.last_seen_ms:
             if self._in_a_row == 1 or self._paying is self._long:
                 self._long_at = now + FULL_PROBE_S
-        else:
+        elif self._paying is not self._short:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._long_at = now + self._pause_s
         if self._in_a_row == DOWN_AFTER:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import drivers
+from buffer import inspect
 from buffer.store import Store
 from config.site import LoadedSite
 from gateway import __version__
@@ -30,6 +31,7 @@ from gateway.supervise import Supervisor, notify, watchdog, watchdog_interval_s
 from gateway.uplink.encode import catalogue, record
 from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.settings import UplinkSettings
+from gateway.uplink.tt10.export import Exporter
 
 log = logging.getLogger("gateway")
 
@@ -69,9 +71,13 @@ class Gateway:
         self.drivers = build_drivers(site, self.clock)
         self.signals = override(chain.from_iterable(d.signals for d in self.drivers), document.points)
         self.pipeline = Pipeline(self.signals, self.clock)
-        self.store = Store(self.state_dir / document.buffer.file, document.buffer, self.clock)
+        self.store_file = self.state_dir / document.buffer.file
+        self.store = Store(self.store_file, document.buffer, self.clock)
         self.desk = Desk(document.gateway, document.commands, self.store, self._actuators(), self.clock)
         self.sources = [Supervisor(driver, self._sink, self.clock) for driver in self.drivers]
+        self.exports = [
+            Exporter(settings, self.signals, site.base, self.clock, site.secret) for settings in document.tt10
+        ]
         place = document.place.model_dump()
         self.uplink = MqttUplink(
             _located(document.uplink, site),
@@ -107,6 +113,13 @@ class Gateway:
     async def _store(self, indicators: Sequence[Indicator]) -> None:
         if indicators:
             await self.store.append([record(indicator) for indicator in indicators])
+            for export in self.exports:
+                export.take(indicators)
+
+    async def _resume_exports(self) -> None:
+        """The slot that a stop cut through goes on from what is stored."""
+        for export in self.exports:
+            export.recall(await asyncio.to_thread(_stored_since, self.store_file, await export.open()))
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -116,6 +129,7 @@ class Gateway:
             interrupted = await self.desk.report_interrupted()
             if interrupted:
                 log.warning("%d command(s) were interrupted by the last stop and not repeated", interrupted)
+            await self._resume_exports()
             async with asyncio.TaskGroup() as services:
                 background = [
                     services.create_task(work, name=name)
@@ -124,6 +138,7 @@ class Gateway:
                         ("windows", self._close_windows()),
                         ("prune", self._prune()),
                         ("watchdog", self._watchdog()),
+                        *((f"tt10 {export.station}", export.run()) for export in self.exports),
                     )
                 ]
                 await self._run_sources(stop)
@@ -180,6 +195,7 @@ class Gateway:
             "devices": len(devices),
             "devices_online": sum(device.online for device in devices),
             "readings": self.pipeline.accepted,
+            **({"tt10_waiting": sum(e.progress.waiting for e in self.exports)} if self.exports else {}),
         }
 
     def status(self) -> dict[str, Any]:
@@ -196,7 +212,7 @@ class Gateway:
             "sources": {source.driver.name: self._source_status(source) for source in self.sources},
             "points": self._points(),
             "store": {
-                "file": str(self.state_dir / self.site.document.buffer.file),
+                "file": str(self.store_file),
                 "epoch": self.store.epoch,
                 "rid_lo": low,
                 "rid_hi": high,
@@ -205,6 +221,7 @@ class Gateway:
                 "set_aside": self.store.set_aside,
             },
             "uplink": self.uplink.status(),
+            "tt10": {export.station: export.status() for export in self.exports},
             "commands": dict(self.desk.counts),
         }
 
@@ -219,6 +236,11 @@ class Gateway:
             for name, health in source.driver.health().items()
         }
         return {**source.health.snapshot(), "devices": devices}
+
+
+def _stored_since(store: Path, at_ms: int) -> list[dict[str, Any]]:
+    with inspect.read_only(store) as connection:
+        return list(inspect.since(connection, at_ms))
 
 
 def _located(settings: UplinkSettings, site: LoadedSite) -> UplinkSettings:

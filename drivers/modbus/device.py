@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from drivers.link import Link
-from drivers.modbus.codec import encode
+from drivers.modbus.codec import decode
+from drivers.modbus.encode import encode
 from drivers.modbus.line import Line
-from drivers.modbus.messages import Refused, Request, write_coil, write_registers
-from drivers.modbus.plan import Block, Plan, blocks, make_block
+from drivers.modbus.messages import Refused, write_coil, write_registers
+from drivers.modbus.plan import Block, Plan, make_block
 from drivers.once import PointRead
 from drivers.profiles import Limits, ModbusPoint, Write
-from drivers.watch import Watch
+from drivers.watch import DOWN_AFTER, Watch
 from gateway.model.clock import Clock
 from gateway.model.errors import BadFrame, DeviceRefused, DriverError, LinkDown, NoAnswer, Unsupported
 from gateway.model.measure import Reading, Reason, Value
@@ -50,6 +52,7 @@ class ModbusDevice:
         self._points = points
         self._limits = limits
         self._plan = Plan(points, limits)
+        self._reason = Reason.NO_ANSWER  # of its last failure
 
     @property
     def every_s(self) -> float:
@@ -67,20 +70,22 @@ class ModbusDevice:
         readings: list[Reading] = []
         failed: tuple[Block, DriverError] | None = None
         slowest_s = -1.0
-        for block in tuple(self._plan.blocks):
+        todo = deque(self._plan.blocks)
+        while todo:
+            block = todo.popleft()
             if wait_s is None or failed is not None:
-                readings += self._missing(block, failed[1] if failed else None)
+                readings += self._missing(block)
                 continue
             try:
-                came, took_s = await self._read(block, watch.short_s if block.silent else wait_s)
+                readings += await self._read(block, watch.short_s if block.silent else wait_s, todo)
             except (NoAnswer, BadFrame) as error:
                 failed = block, error
-                readings += self._missing(block, error)
+                self._reason = _reason(error)
+                readings += self._missing(block)
             else:
-                readings += came
-                slowest_s = max(slowest_s, took_s)
+                slowest_s = max(slowest_s, wire.line.took_s)
         if failed is not None:
-            self._plan.demote(failed[0], silent=slowest_s >= 0)
+            self._demote(*failed, lives=slowest_s >= 0)
         if slowest_s >= 0:
             watch.answered(wire.clock.monotonic(), wire.clock.now_ms(), slowest_s)
         elif failed is not None:
@@ -88,83 +93,105 @@ class ModbusDevice:
             watch.failed(now, failed[1], now - began)
         return readings
 
-    def _missing(self, block: Block, error: DriverError | None) -> list[Reading]:
+    def _missing(self, block: Block) -> list[Reading]:
         at_ms = self._wire.clock.now_ms()
-        reason = Reason.NO_ANSWER if error is None else _REASONS[type(error)]
-        return [Reading.missing(signal, at_ms, reason) for signal, _ in block.points]
+        return [Reading.missing(signal, at_ms, self._reason) for signal, _ in block.points]
 
-    async def _read(self, block: Block, wait_s: float) -> tuple[list[Reading], float]:
-        """The readings of a block and how long the answer took, in seconds. A refused block is cut in two, again
+    async def _read(self, block: Block, wait_s: float, todo: deque[Block]) -> list[Reading]:
+        """The readings of a block. A refused block is cut in two and both are put before what is still to do, again
         and again, until the good points come and the bad ones stand alone."""
         wire = self._wire
         try:
             async with wire.link.turn():
-                began = wire.clock.monotonic()
                 body = await wire.line.exchange(self._unit, block.request, wait_s)
-                took_s = wire.clock.monotonic() - began
         except Refused as refused:
             parts = self._plan.split(block) if refused.is_about_the_range else ()
-            if not parts:
-                return self._refused(block, refused), wire.clock.monotonic() - began
-            first, second = [await self._read(part, wait_s) for part in parts]
-            return first[0] + second[0], max(first[1], second[1])
+            todo.extendleft(reversed(parts))
+            return [] if parts else self._refused(block, refused)
         if block.refused or block.silent:
-            block.refused = block.silent = False
-            wire.log.warning("%s is read again", ", ".join(block.signals))
-        return block.decoder.readings(body, wire.clock.now_ms()), took_s
+            self._good_again(block)
+        return block.decoder.readings(body, wire.clock.now_ms())
 
     def _refused(self, block: Block, refused: Refused) -> list[Reading]:
-        if not block.refused:
-            block.refused = True
+        block.refused += 1
+        if block.refused == DOWN_AFTER:
             self._wire.log.warning("%s cannot be read: %s", ", ".join(block.signals), refused)
         at_ms = self._wire.clock.now_ms()
         return [Reading.missing(signal, at_ms, Reason.DEVICE_REFUSED) for signal, _ in block.points]
 
+    def _demote(self, block: Block, error: DriverError, *, lives: bool) -> None:
+        self._plan.demote(block)
+        block.silent += lives
+        if lives and block.silent == DOWN_AFTER:
+            self._wire.log.warning("%s cannot be read, the rest can: %s", ", ".join(block.signals), error)
+
+    def _good_again(self, block: Block) -> None:
+        if max(block.refused, block.silent) >= DOWN_AFTER:
+            self._wire.log.warning("%s is read again", ", ".join(block.signals))
+        block.refused = block.silent = 0
+
     async def look(self, signals: Sequence[str]) -> list[PointRead]:
         """Reads some points once, with their raw registers. A failure is part of the answer; raises LinkDown."""
-        wanted = {signal: self._points[signal] for signal in signals}
+        plan = Plan({signal: self._points[signal] for signal in signals}, self._limits)
         found: dict[str, PointRead] = {}
-        for block in blocks(wanted, self._limits):
-            found.update({row.reading.signal: row for row in await self._look(block)})
+        todo = deque(plan.blocks)
+        while todo:
+            block = todo.popleft()
+            try:
+                rows = await self._look(block)
+            except Refused as refused:
+                parts = plan.split(block) if refused.is_about_the_range else ()
+                todo.extendleft(reversed(parts))
+                rows = [] if parts else self._failed(block, refused)
+            except (NoAnswer, BadFrame) as error:
+                rows = self._failed(block, error)
+            found.update({row.reading.signal: row for row in rows})
         return [found[signal] for signal in signals]
 
     async def _look(self, block: Block) -> list[PointRead]:
         wire = self._wire
         async with wire.link.turn(urgent=True):
-            began = wire.clock.monotonic()
-            try:
-                body = await wire.line.exchange(self._unit, block.request, wire.timeout_s)
-            except (NoAnswer, BadFrame, DeviceRefused) as error:
-                took_ms = (wire.clock.monotonic() - began) * 1000
-                reason = _REASONS.get(type(error), Reason.DEVICE_REFUSED)
-                at_ms = wire.clock.now_ms()
-                missing = [Reading.missing(signal, at_ms, reason) for signal in block.signals]
-                return [
-                    PointRead(_name(reading.signal), (), reading, point.unit, took_ms, str(error))
-                    for reading, (_, point) in zip(missing, block.points, strict=True)
-                ]
-        took_ms = (wire.clock.monotonic() - began) * 1000
+            body = await wire.line.exchange(self._unit, block.request, wire.timeout_s)
         readings = block.decoder.readings(body, wire.clock.now_ms())
         return [
-            PointRead(_name(signal), block.raw(body, point), reading, point.unit, took_ms)
+            PointRead(_name(signal), block.raw(body, point), reading, point.unit, wire.line.took_s * 1000)
             for (signal, point), reading in zip(block.points, readings, strict=True)
+        ]
+
+    def _failed(self, block: Block, error: DriverError) -> list[PointRead]:
+        wire = self._wire
+        at_ms, took_ms = wire.clock.now_ms(), wire.line.took_s * 1000
+        return [
+            PointRead(
+                _name(signal), (), Reading.missing(signal, at_ms, _reason(error)), point.unit, took_ms, str(error)
+            )
+            for signal, point in block.points
         ]
 
     async def apply(self, signal: str, value: Value) -> Readback:
         """Writes once and reads back in the same turn, until the read-back says the value or `within_s` is over.
 
-        Raises what the write raised.
+        Raises what the write raised. A device that says "accepted, it takes longer" (exception 5) is asked for the
+        effect all the same.
         """
         wire = self._wire
         point = self._points[signal]
         if point.write is None:
             raise Unsupported("this point cannot be written", where=signal, hint="its profile gives no `write`")
-        request = _write_request(signal, point, value)
+        words = _words_to_write(signal, point, value)
+        write = write_coil if point.table == "coil" else write_registers
+        request = write(point.at, words, single=self._limits.write_one)
         await asyncio.sleep(wire.line.ready_in_s(self._unit))
         async with wire.link.turn(urgent=True):
-            await wire.line.exchange(self._unit, request, wire.timeout_s)
+            try:
+                await wire.line.exchange(self._unit, request, wire.timeout_s)
+            except Refused as refused:
+                if not refused.is_accepted:
+                    raise
             proof = signal if point.write.read_back is None else f"{signal.rpartition('/')[0]}/{point.write.read_back}"
-            return await self._read_back(proof, point.write, value)
+            # What the registers can say of the value: a step of 0.1 or 32 bits are as near as the device can come.
+            said = decode(point, words)
+            return await self._read_back(proof, point.write, value if said is None else said)
 
     async def _read_back(self, proof: str, write: Write, value: Value) -> Readback:
         wire = self._wire
@@ -173,9 +200,10 @@ class ModbusDevice:
         while True:
             try:
                 body = await wire.line.exchange(self._unit, block.request, wire.timeout_s)
+            except LinkDown as error:
+                return Readback(Reading.missing(proof, wire.clock.now_ms(), _reason(error)), verified=False)
             except (NoAnswer, BadFrame, DeviceRefused) as error:
-                reason = _REASONS.get(type(error), Reason.DEVICE_REFUSED)
-                reading = Reading.missing(proof, wire.clock.now_ms(), reason)
+                reading = Reading.missing(proof, wire.clock.now_ms(), _reason(error))
             else:
                 reading = block.decoder.readings(body, wire.clock.now_ms())[0]
             verified = _equal(reading.value, value, write.tolerance)
@@ -184,14 +212,19 @@ class ModbusDevice:
             await asyncio.sleep(max(_LOOK_AGAIN_S, wire.line.ready_in_s(self._unit)))
 
 
-def _write_request(signal: str, point: ModbusPoint, value: Value) -> Request:
+def _words_to_write(signal: str, point: ModbusPoint, value: Value) -> list[int]:
+    """Raises DeviceRefused when the value does not fit, or is out of the point's range."""
     words = encode(point, value, signal)
     if point.range is not None and not isinstance(value, bool | str) and not point.range[0] <= value <= point.range[1]:
         low, high = point.range
         raise DeviceRefused(
             f"{value:g} is out of range", where=signal, hint=f"it takes {low:g} to {high:g} {point.unit}"
         )
-    return write_coil(point.at, bool(words[0])) if point.table == "coil" else write_registers(point.at, words)
+    return words
+
+
+def _reason(error: DriverError) -> Reason:
+    return _REASONS.get(type(error), Reason.DEVICE_REFUSED)
 
 
 def _equal(got: Value | None, want: Value, tolerance: float) -> bool:

@@ -47,7 +47,7 @@ class ModbusDriver:
             watch = Watch(
                 f"{device} (unit {unit})", timeout_s=wire.timeout_s, every_s=every_s, silence=silence, log=log
             )
-            points = {f"{device}/{point_name}": point for point_name, point in profile.points.items()}
+            points = {f"{device}/{point_name}": p for point_name, p in profile.on_the_wire().points.items()}
             self._devices[device] = ModbusDevice(unit, points, profile.limits, shared, watch)
             self._signals += profile.signals(device, every_s)
 

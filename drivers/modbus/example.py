@@ -1,12 +1,10 @@
-"""Examples of profiles through the same plan and decoders that read a device."""
+"""Examples of profiles through the same decoders that read a device."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 
-from drivers.modbus.codec import BitDecoder
-from drivers.modbus.plan import make_block
+from drivers.modbus.codec import decode
 from drivers.profiles import ModbusPoint, ModbusProfile, Table
 from gateway.model.measure import Value
 
@@ -14,15 +12,13 @@ Given = Mapping[Table, Mapping[int, list[int]]]
 
 
 def decoded(profile: ModbusProfile, given: Given) -> Mapping[str, Value | None]:
-    """What these registers mean, by point; points that are not wholly given are left out."""
+    """What these registers mean, by point; points that are not wholly given are left out. Addresses are those of
+    the profile's map."""
     found: dict[str, Value | None] = {}
     for name, point in profile.points.items():
         words = _words(given, point)
         if words is not None:
-            block = make_block([(name, point)])
-            bits = isinstance(block.decoder, BitDecoder)
-            body = bytes((1, words[0])) if bits else bytes((2 * len(words),)) + struct.pack(f">{len(words)}H", *words)
-            found[name] = block.decoder.readings(body, 0)[0].value
+            found[name] = decode(point, words)
     return found
 
 

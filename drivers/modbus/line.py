@@ -14,12 +14,14 @@ from gateway.model.errors import DriverError, LinkDown, NoAnswer
 class Line(ABC):
     """The byte stream of one wire. The caller holds the wire's turn (`drivers.link`) around `exchange`.
 
-    rests: seconds a unit wants to be left in peace after an exchange, by unit number.
+    rests: seconds a unit wants to be left in peace after an exchange, by unit number. took_s: how long the newest
+    exchange lasted from its request to its answer or end, without rests before it.
     """
 
     def __init__(self, where: str, rests: Mapping[int, float]) -> None:
         self.where = where
         self._rests = rests
+        self.took_s = 0.0
         self._unit = 0
         self._request: Request | None = None  # on its way, neither answered nor given up
         self._waiting: asyncio.Future[bytes] | None = None
@@ -64,7 +66,8 @@ class Line(ABC):
         loop = asyncio.get_running_loop()
         self._unit, self._request = unit, request
         self._waiting = loop.create_future()
-        timer = loop.call_later(wait_s, self._expire)
+        began = loop.time()
+        timer = loop.call_at(began + wait_s, self._expire)
         try:
             return await self._waiting
         except asyncio.CancelledError:
@@ -73,6 +76,7 @@ class Line(ABC):
         finally:
             timer.cancel()
             self._waiting = None
+            self.took_s = loop.time() - began
 
     async def _ended(self) -> bool:
         """The caller was cancelled in mid-request: keeps the turn until the request has ended; True if with an

@@ -12,7 +12,12 @@ from typing import Final
 
 from pymodbus.constants import ExcCodes
 from pymodbus.pdu import ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest, WriteSingleCoilRequest
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    WriteMultipleCoilsRequest,
+    WriteSingleCoilRequest,
+)
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersRequest,
@@ -23,8 +28,6 @@ from pymodbus.pdu.register_message import (
 from drivers.profiles import Table
 from gateway.model.errors import BadFrame, DeviceRefused, DriverError, NoAnswer
 
-MOST_REGISTERS: Final = 125
-MOST_BITS: Final = 2000
 _READS: Final[dict[Table, type[ModbusPDU]]] = {
     "coil": ReadCoilsRequest,
     "discrete": ReadDiscreteInputsRequest,
@@ -33,7 +36,10 @@ _READS: Final[dict[Table, type[ModbusPDU]]] = {
 }
 _REFUSALS: Final[dict[int, tuple[str, str]]] = {
     ExcCodes.ILLEGAL_FUNCTION: ("it does not know this function", "check the table of the point in the profile"),
-    ExcCodes.ILLEGAL_ADDRESS: ("it has no such address", "check `at` in the profile; manuals often count from 1"),
+    ExcCodes.ILLEGAL_ADDRESS: (
+        "it has no such address",
+        "check `at` in the profile; if the manual counts from 1, write first_address: 1",
+    ),
     ExcCodes.ILLEGAL_VALUE: ("it does not take this value or length", "check the value, or lower limits.max_registers"),
     ExcCodes.DEVICE_FAILURE: ("it failed inside", "look at the device's own display or log"),
     ExcCodes.ACKNOWLEDGE: ("it is still working on it", "ask again later"),
@@ -68,22 +74,31 @@ def read(table: Table, start: int, count: int) -> Request:
     return Request(bytes((function,)) + message.encode(), bytes((function, size)), 2 + size, table, start)
 
 
-def write_coil(at: int, on: bool) -> Request:
-    """Function 5; the answer repeats the request."""
-    message = WriteSingleCoilRequest(address=at, bits=[on])
-    pdu = bytes((message.function_code,)) + message.encode()
-    return Request(pdu, pdu, len(pdu), "coil", at)
+def write_coil(at: int, words: Sequence[int], *, single: bool = True) -> Request:
+    """One coil, 0 or 1: function 5, or 15 if not `single`."""
+    on = [bool(word) for word in words]
+    if single:
+        return _echoed(WriteSingleCoilRequest(address=at, bits=on), "coil", at)
+    return _acknowledged(WriteMultipleCoilsRequest(address=at, bits=on), "coil", at)
 
 
-def write_registers(at: int, words: Sequence[int]) -> Request:
-    """Function 6 for one register, 16 for more."""
-    if len(words) == 1:
-        message: ModbusPDU = WriteSingleRegisterRequest(address=at, registers=list(words))
-        pdu = bytes((message.function_code,)) + message.encode()
-        return Request(pdu, pdu, len(pdu), "holding", at)
-    message = WriteMultipleRegistersRequest(address=at, registers=list(words))
+def write_registers(at: int, words: Sequence[int], *, single: bool = True) -> Request:
+    """Function 6 for one register, 16 for more; 16 always if not `single`."""
+    if single and len(words) == 1:
+        return _echoed(WriteSingleRegisterRequest(address=at, registers=list(words)), "holding", at)
+    return _acknowledged(WriteMultipleRegistersRequest(address=at, registers=list(words)), "holding", at)
+
+
+def _echoed(message: ModbusPDU, table: Table, at: int) -> Request:
+    """The answer repeats the request."""
     pdu = bytes((message.function_code,)) + message.encode()
-    return Request(pdu, pdu[:5], 5, "holding", at)
+    return Request(pdu, pdu, len(pdu), table, at)
+
+
+def _acknowledged(message: ModbusPDU, table: Table, at: int) -> Request:
+    """The answer repeats address and number."""
+    pdu = bytes((message.function_code,)) + message.encode()
+    return Request(pdu, pdu[:5], 5, table, at)
 
 
 def refusal(code: int, where: str) -> DriverError:
@@ -102,6 +117,11 @@ class Refused(DeviceRefused):
     def __init__(self, exception: int, what: str, *, where: str, hint: str) -> None:
         super().__init__(f"{what} (Modbus exception {exception})", where=where, hint=hint)
         self.exception = exception
+
+    @property
+    def is_accepted(self) -> bool:
+        """True when the device took the request and needs longer for it than an answer may take."""
+        return self.exception == ExcCodes.ACKNOWLEDGE
 
     @property
     def is_about_the_range(self) -> bool:

@@ -45,6 +45,7 @@ class TcpLine(Line, asyncio.Protocol):
             raise self._unreachable("no reply to the connection") from error
         except OSError as error:
             raise self._unreachable(error.strerror or str(error)) from error
+        await asyncio.sleep(wire.settle_s)
 
     def _unreachable(self, what: str) -> LinkDown:
         return LinkDown(
@@ -141,5 +142,5 @@ class TcpLine(Line, asyncio.Protocol):
         try:
             return (await self._answer(unit, request, wait_s))[1:]
         finally:
-            rest_s = self._rests.get(unit, 0.0)
+            rest_s = max(self._wire.pause_s, self._rests.get(unit, 0.0))
             self._rest_until = loop.time() + rest_s if rest_s else 0.0

@@ -17,7 +17,7 @@ class ContactPoint(Point):
     mode: Literal["contact", "pulses"]
     active_low: bool = Field(True, description="True: a closed contact pulls the pin to ground (the usual wiring).")
     pull: Literal["up", "down", "none"] = Field("up", description="The pin's own resistor.")
-    debounce_ms: float = Field(20.0, ge=0, le=10_000, description="How long the pin must be still to be believed.")
+    debounce_ms: float = Field(20.0, ge=0, le=4_000, description="How long the pin must be still to be believed.")
     per_pulse: float = Field(1.0, gt=0, description="What one pulse stands for, in the point's unit.")
 
     @property

@@ -13,14 +13,16 @@ from drivers.profiles.point import DeviceProfile, Name, Point, Strict, check_nam
 class JsonPoint(Point):
     """A value in a JSON text. `source` names a topic or request of the profile; `pointer` is a JSON pointer (RFC 6901).
 
-    Other than a number, text or true/false at its place is no reading.
+    What its type does not take is no reading: a number takes a number, a bool true/false and 0/1, a text a text.
     """
 
     source: str
-    pointer: str = Field(pattern=r"^(/.*)?$", description='Place in the JSON: "/object/level"; "" is the whole text.')
+    pointer: str = Field(
+        pattern=r"^(/([^/~]|~[01])*)*$", description='Place in the JSON: "/object/level"; "" is the whole text.'
+    )
     type: Literal["number", "bool", "text"] = "number"
     values: dict[str, float | bool | str] = Field(
-        default_factory=dict, description='What texts mean: {"ON": true, "OFF": false}.'
+        default_factory=dict, description='What texts mean, in the point\'s unit: {"ON": true, "OFF": false}.'
     )
     scale: float = 1.0
     offset: float = 0.0
@@ -40,6 +42,14 @@ class JsonPoint(Point):
             raise ValueError(f"a {self.type} has no scale or offset")
         if self.scale == 0:
             raise ValueError("scale must not be 0")
+        return self
+
+    @model_validator(mode="after")
+    def _values_are_of_its_type(self) -> Self:
+        wanted = {"bool": bool, "text": str, "number": int | float}[self.type]
+        for text, value in self.values.items():
+            if not isinstance(value, wanted) or isinstance(value, bool) != self.is_bool:
+                raise ValueError(f"values.{text}: {value!r} is no {self.type}")
         return self
 
 
@@ -79,10 +89,19 @@ class MqttProfile(_JsonProfile):
     WIRES: ClassVar[frozenset[str]] = frozenset({"mqtt_in"})
 
     driver: Literal["mqtt_json"]
-    topics: dict[Name, str] = Field(min_length=1, description='Topic names: {up: "zigbee2mqtt/{address}"}.')
+    topics: dict[Name, str] = Field(
+        min_length=1, description='Topic names: {up: "zigbee2mqtt/{address}"}; + stands for any one level.'
+    )
 
     def sources(self) -> Mapping[str, str]:
         return self.topics
+
+    @model_validator(mode="after")
+    def _topics_can_be_subscribed(self) -> Self:
+        for name, topic in self.topics.items():
+            if not topic or "#" in topic or "\0" in topic or any("+" in lv and lv != "+" for lv in topic.split("/")):
+                raise ValueError(f"topics.{name}: a topic has no #, and + only between two slashes")
+        return self
 
 
 class HttpProfile(_JsonProfile):
@@ -95,3 +114,7 @@ class HttpProfile(_JsonProfile):
 
     def sources(self) -> Mapping[str, str]:
         return self.requests
+
+    @property
+    def alone(self) -> bool:
+        return not any("{address}" in path for path in self.requests.values())

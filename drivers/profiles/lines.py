@@ -50,7 +50,9 @@ class LinesProfile(DeviceProfile):
 
     driver: Literal["text_lines"]
     serial: str = Field("", description="How it comes from the factory, for people: 4800 8N1.")
-    ask: str = Field("", description="What to send each period for a line; empty: it sends by itself.")
+    ask: str = Field(
+        "", description="What to send each period for a line, its line end included; empty: it sends by itself."
+    )
     lines: dict[Name, LineShape] = Field(min_length=1)
     points: dict[Name, LinePoint] = Field(min_length=1)
     examples: list[LineExample] = Field(min_length=1)
@@ -86,7 +88,7 @@ class FramePoint(Point):
 
 
 class Checksum(Strict):
-    """kind: sum8, sum16 (of bytes), neg8 (two's complement of sum8), xor8, crc16 (Modbus).
+    """kind: sum8, sum16 (of bytes), neg8 (two's complement of sum8), xor8, crc16 (Modbus, there `order: little`).
 
     Taken over the bytes from `over[0]` up to, not including, `over[1]`; it stands at `at`.
     """
@@ -108,6 +110,12 @@ class FrameShape(Strict):
     length: int = Field(ge=2, le=256, description="Whole length in bytes.")
     tail: Hex | None = None
     checksum: Checksum | None = None
+
+    @model_validator(mode="after")
+    def _ends_are_inside(self) -> Self:
+        if len(bytes.fromhex(self.header + (self.tail or ""))) > self.length:
+            raise ValueError("header and tail must lie within the frame")
+        return self
 
     @model_validator(mode="after")
     def _checksum_is_inside(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,7 @@ from gateway.model.measure import Kind
 Table = Literal["coil", "discrete", "input", "holding"]
 Type = Literal["bool", "u16", "i16", "u32", "i32", "f32", "u64", "i64", "f64", "bcd16", "bcd32", "text"]
 Order = Literal["abcd", "cdab", "badc", "dcba"]
+Word = Annotated[int, Field(ge=0, le=0xFFFF)]
 
 WORDS: Final[Mapping[str, int]] = {
     "bool": 1, "u16": 1, "i16": 1, "bcd16": 1, "u32": 2, "i32": 2, "f32": 2, "bcd32": 2, "u64": 4, "i64": 4, "f64": 4,
@@ -42,9 +43,11 @@ class ModbusPoint(Point):
     )
     length: int | None = Field(None, ge=1, le=60, description="For text: how many registers, two characters each.")
     values: dict[int, str] = Field(default_factory=dict, description="Names of codes: {0: closed, 1: open}.")
-    scale: float = 1.0
-    offset: float = 0.0
-    not_available: tuple[int, ...] = Field((), description="Raw values that mean: no reading (sensor fault).")
+    scale: float = Field(1.0, allow_inf_nan=False, description="What one step of the raw value is, in the unit.")
+    offset: float = Field(0.0, allow_inf_nan=False, description="What raw 0 is, in the unit.")
+    not_available: tuple[int, ...] = Field(
+        (), description="Raw values, of the bits alone if there are `bits`, that mean: no reading (sensor fault)."
+    )
     write: Write | None = None
 
     @model_validator(mode="after")
@@ -79,7 +82,7 @@ class ModbusPoint(Point):
 
     @property
     def words(self) -> int:
-        return self.length if self.length is not None else WORDS[self.type]
+        return self.length if self.length is not None else WORDS.get(self.type, 0)
 
     @property
     def is_bool(self) -> bool:
@@ -118,13 +121,13 @@ class Sign(Strict):
 
     table: Table
     at: int = Field(ge=0, le=0xFFFF)
-    equals: tuple[int, ...] = Field(min_length=1, max_length=16, description="Registers that never change.")
+    equals: tuple[Word, ...] = Field(min_length=1, max_length=16, description="Registers that never change.")
 
 
 class ModbusExample(Strict):
     """Registers by table and address, and what they mean. Null: no reading (a value marked not available)."""
 
-    given: dict[Table, dict[int, list[int]]]
+    given: dict[Table, dict[int, list[Word]]]
     expect: dict[str, float | bool | str | None]
 
 
@@ -142,12 +145,38 @@ class ModbusProfile(DeviceProfile):
     def points_by_name(self) -> Mapping[str, ModbusPoint]:
         return self.points
 
+    def on_the_wire(self) -> Self:
+        """This profile with points and fingerprint at the addresses that requests carry. Everything that asks a
+        device begins here; the examples stay as the map is written."""
+        if self.first_address == 0:
+            return self
+        points = {name: _moved(point, -self.first_address) for name, point in self.points.items()}
+        signs = tuple(_moved(sign, -self.first_address) for sign in self.fingerprint)
+        return self.model_copy(update={"first_address": 0, "points": points, "fingerprint": signs})
+
+    @model_validator(mode="after")
+    def _addresses_can_be_read(self) -> Self:
+        for name, point in self.points.items():
+            if point.at < self.first_address:
+                raise ValueError(f"points.{name}.at: the map counts from 1, there is no address 0")
+            if point.table in {"input", "holding"} and point.words > self.limits.max_registers:
+                raise ValueError(f"points.{name}: longer than limits.max_registers, it could never be read")
+        for number, sign in enumerate(self.fingerprint):
+            if sign.at < self.first_address:
+                raise ValueError(f"fingerprint.{number}.at: the map counts from 1, there is no address 0")
+        return self
+
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         for name, point in self.points.items():
             if point.write is not None and point.write.read_back not in {None, *self.points}:
                 raise ValueError(f"points.{name}.write.read_back: there is no point {point.write.read_back!r}")
-            if point.at < self.first_address:
-                raise ValueError(f"points.{name}.at: the map counts from 1, there is no address 0")
         check_names(self.points, [example.expect for example in self.examples])
         return self
+
+
+_Placed = TypeVar("_Placed", ModbusPoint, Sign)
+
+
+def _moved(placed: _Placed, by: int) -> _Placed:
+    return placed.model_copy(update={"at": placed.at + by})

@@ -93,6 +93,12 @@ class DeviceProfile(Strict):
     confirmed: bool
     cycle_s: float | None = Field(None, gt=0, description="How often the instrument itself measures anew.")
 
+    @property
+    def alone(self) -> bool:
+        """True if nothing tells such a device from another on its wire: it needs no number or address, and a wire
+        carries one of them."""
+        return False
+
     @abstractmethod
     def points_by_name(self) -> Mapping[str, Point]:
         """The points, whatever their kind."""

@@ -36,10 +36,12 @@ FAR_ENDS: Final[Mapping[str, str]] = {
 @dataclass(slots=True)
 class Simulation:
     """Handle of a running simulation. Faults are set on `devices[device].fault`, or for a whole wire on
-    `wires[wire].fault`; `wires[wire].unplug()` and `.plug()` pull and put back the plug.
+    `wires[wire].fault`; `wires[wire].unplug()` and `.plug()` pull and put back the plug; `devices[device].world`
+    holds the values. `kinds`: the kind of each wire. `drivers.simulate.performance` plays scenarios on it.
     """
 
     wires: dict[str, FarEnd] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
     devices: dict[str, SimulatedDevice] = field(default_factory=dict)
 
     @property
@@ -56,13 +58,15 @@ async def simulated(
     *,
     clock: Clock | None = None,
     seed: int = 0,
+    paced: bool = False,
 ) -> AsyncIterator[Simulation]:
     """Brings up the far end of every wire that has devices, and takes all down again.
 
-    base: the site file's folder; pty links are made at the wires' port paths, relative to it. Raises LinkDown
-    when an address or path cannot be had.
+    base: the site file's folder; pty links are made at the wires' port paths, relative to it. paced: Modbus RTU
+    answers take the time their bytes need on the wire, so that a rehearsal has a real bus's capacity. Raises
+    LinkDown when an address or path cannot be had.
     """
-    stage = Stage(clock or SystemClock(), base, seed)
+    stage = Stage(clock or SystemClock(), base, seed, paced)
     simulation = Simulation()
     async with contextlib.AsyncExitStack() as stack:
         for name, wire in wires.items():
@@ -71,6 +75,7 @@ async def simulated(
                 continue
             end = cast("FarEnd", import_module(FAR_ENDS[wire.kind]).make(wire, there, stage))
             simulation.wires[name] = end
+            simulation.kinds[name] = wire.kind
             simulation.devices.update(there)
             stack.push_async_callback(end.unplug)
             await end.plug()

@@ -35,11 +35,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where the far ends stand. base: the site file's folder; seed: another one moves the values differently."""
+    """Where the far ends stand. base: the site file's folder; seed: another one moves the values differently.
+    paced: bytes on serial lines take the time that they need at the wire's baud rate."""
 
     clock: Clock
     base: Path
     seed: int = 0
+    paced: bool = False
 
 
 class SimulatedDevice:
@@ -89,8 +91,7 @@ class PtyEnd(FarEnd):
         self._fds = (near, far)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.is_symlink():
-                self._path.unlink()
+            self._clear()
             self._path.symlink_to(os.ttyname(far))
         except OSError as error:
             await self.unplug()
@@ -105,10 +106,14 @@ class PtyEnd(FarEnd):
         fds, self._fds = self._fds, ()
         if fds:
             asyncio.get_running_loop().remove_reader(fds[0])
-            if self._path.is_symlink():
-                self._path.unlink()
+            self._clear()
         for fd in fds:
             os.close(fd)
+
+    def _clear(self) -> None:
+        """Takes away a link of a rehearsal; never the name of a real port, which udev made."""
+        if self._path.is_symlink() and str(self._path.readlink()).startswith("/dev/pts/"):
+            self._path.unlink()
 
     def send(self, data: bytes) -> None:
         """What nobody reads is lost, as on a line."""

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from drivers.modbus.codec import converter, encode, reorder
+from drivers.modbus.codec import decode
+from drivers.modbus.encode import encode
 from drivers.profiles import ModbusPoint, ModbusProfile, Table
 from drivers.settings import DeviceSettings
 from drivers.simulate.far_end import GARBAGE, Fault, SimulatedDevice, Stage
+from gateway.model.errors import DeviceRefused
 
 _PAIR: Final = struct.Struct(">HH")
 _READS: Final[Mapping[int, Table]] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+_WRITES_OF_MANY: Final = frozenset({15, 16})
+_WRITES: Final = _WRITES_OF_MANY | {5, 6}
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 
 
 class SimulatedUnit(SimulatedDevice):
-    """One unit: `answer` is what it says to a request. `writes`: what it took."""
+    """One unit: `answer` is what it says to a request. `writes`: what it took. Addresses are those of its map.
+
+    It stands no more than its profile's limits say: longer requests and, without `write_one`, writes of a single
+    value are refused."""
 
     def __init__(self, name: str, settings: DeviceSettings, profile: ModbusProfile, stage: Stage) -> None:
         super().__init__(name, settings, profile, stage)
         self.writes: list[tuple[Table, int, list[int]]] = []
+        self._first = profile.first_address
+        self._limits = profile.limits
         self._points = profile.points
+        self._seed = stage.seed
         self._fixed: dict[tuple[Table, int], int] = {}
+        self._said: dict[str, list[int]] = {}
         self._ends = {t: _extent(profile.points, t) for t in _READS.values()}
+        for sign in profile.fingerprint:
+            self.load(sign.table, sign.at, sign.equals)
 
     def load(self, table: Table, at: int, words: Sequence[int]) -> None:
         """From now on these addresses say exactly this, whatever the profile says."""
@@ -40,14 +55,21 @@ class SimulatedUnit(SimulatedDevice):
         if self.fault.refuse:
             return bytes((function | 0x80, self.fault.refuse))
         if function in _READS and len(pdu) == 5:
-            return self._read(function, *_PAIR.unpack_from(pdu, 1))
-        if function in {5, 6, 15, 16} and len(pdu) >= 5:
+            start, count = _PAIR.unpack_from(pdu, 1)
+            return self._read(function, start + self._first, count)
+        if function in (_WRITES if self._limits.write_one else _WRITES_OF_MANY) and len(pdu) >= 5:
             return self._write(function, pdu)
         return bytes((function | 0x80, _ILLEGAL_FUNCTION))
 
+    def flipped_bit(self, share: float) -> int | None:
+        """Which bit of its answer the noise on the wire turns over, to be taken modulo the bits that there are; None
+        for this time none. Always the same for the same seed and number of requests."""
+        dice = zlib.crc32(f"{self._seed}/{self.name}/{self.requests}".encode())
+        return zlib.crc32(dice.to_bytes(4)) if dice < share * 2**32 else None
+
     def _read(self, function: int, start: int, count: int) -> bytes:
         table = _READS[function]
-        if not 1 <= count <= (2000 if function < 3 else 125):
+        if not 1 <= count <= (self._limits.max_bits if function < 3 else self._limits.max_registers):
             return bytes((function | 0x80, _ILLEGAL_VALUE))
         low, high = self._ends[table]
         if start < low or start + count > high:
@@ -71,20 +93,25 @@ class SimulatedUnit(SimulatedDevice):
         return words
 
     def _encoded(self, name: str, point: ModbusPoint) -> list[int]:
-        words = encode(point, self.world.value(name), name)
-        return [words[0] << (point.bit or 0)] if point.type == "bool" else words
+        """What registers cannot say, a device does not say: it stays at what it said last."""
+        with contextlib.suppress(DeviceRefused):
+            self._said[name] = encode(point, self.world.value(name), name)
+        return self._said.get(name, [0] * point.words)
 
     def _write(self, function: int, pdu: bytes) -> bytes:
         at, second = _PAIR.unpack_from(pdu, 1)
+        at += self._first
         table: Table = "coil" if function in {5, 15} else "holding"
         if function == 5:
             words = [int(second == 0xFF00)]
         elif function == 6:
             words = [second]
+        elif len(pdu) != 6 + ((second + 7) // 8 if function == 15 else 2 * second) or not second:
+            return bytes((function | 0x80, _ILLEGAL_VALUE))
         elif function == 15:
             words = [pdu[6 + n // 8] >> n % 8 & 1 for n in range(second)]
         else:
-            words = list(struct.unpack(f">{second}H", pdu[6 : 6 + 2 * second]))
+            words = list(struct.unpack(f">{second}H", pdu[6:]))
         low, high = self._ends[table]
         if at < low or at + len(words) > high:
             return bytes((function | 0x80, _ILLEGAL_ADDRESS))
@@ -100,17 +127,6 @@ class SimulatedUnit(SimulatedDevice):
         value = decode(point, words)
         if value is not None:
             self.world.write(name, value)
-
-
-def decode(point: ModbusPoint, words: Sequence[int]) -> float | int | bool | None:
-    """The value of a point from its registers, by the same converter as the driver's."""
-    data = struct.pack(f">{len(words)}H", *words)
-    code = {"u": "HIQ", "i": "hiq", "f": " f ", "b": "H  "}[point.type[0]][{1: 0, 2: 1, 4: 2}[point.words]]
-    turned = point.order != "abcd" and point.type != "bool"
-    raw = data if turned else struct.unpack(f">{code}", reorder("abcd", data))[0]
-    convert = converter(point)
-    value = raw if convert is None else convert(raw)
-    return value if isinstance(value, int | float) else None
 
 
 def _extent(points: Mapping[str, ModbusPoint], table: Table) -> tuple[int, int]:

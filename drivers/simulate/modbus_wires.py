@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from drivers.modbus.rtu import crc
 from drivers.profiles import Table
+from drivers.serial_port import SerialSettings
 from drivers.settings import ModbusRtuWire, ModbusTcpWire
-from drivers.simulate.far_end import GARBAGE, FarEnd, PtyEnd, SimulatedDevice, Stage
+from drivers.simulate.far_end import GARBAGE, FarEnd, Fault, PtyEnd, SimulatedDevice, Stage
 from drivers.simulate.modbus import SimulatedUnit, respond
 from gateway.model.errors import LinkDown
 
 _HEADER: Final = struct.Struct(">HHHB")
+_SILENCE_CHARACTERS: Final = 3.5
 _NO_UNIT: Final = 0x0B
 _LONGEST_REQUEST: Final = 256
 
@@ -24,7 +25,7 @@ def make(wire: ModbusTcpWire | ModbusRtuWire, devices: Mapping[str, SimulatedDev
     units = {d.settings.unit or 0: d for d in devices.values() if isinstance(d, SimulatedUnit)}
     if isinstance(wire, ModbusTcpWire):
         return TcpEnd(wire, units)
-    return RtuEnd(stage.base / wire.port, units)
+    return RtuEnd(wire, stage, units)
 
 
 def _play(units: Mapping[int, SimulatedUnit], device: str, given: Mapping[Table, Mapping[int, list[int]]]) -> None:
@@ -79,8 +80,9 @@ class TcpEnd(FarEnd):
     def request(self, transport: asyncio.Transport, number: int, unit: int, pdu: bytes) -> None:
         def send(answer: bytes) -> None:
             if not transport.is_closing():
-                framed = _HEADER.pack(number, 0, len(answer) + 1, unit) + answer
-                transport.write(GARBAGE if answer == GARBAGE else framed)
+                # TCP itself lets no flipped bit through; a broken gateway's are seen where they hit the header.
+                header = _disturbed(_HEADER.pack(number, 0, len(answer) + 1, unit), self._units.get(unit), self.fault)
+                transport.write(GARBAGE if answer == GARBAGE else header + answer)
 
         if unit in self._units:
             respond(self._units[unit], self.fault, pdu, send)
@@ -113,12 +115,15 @@ class _TcpPeer(asyncio.Protocol):
 
 
 class RtuEnd(PtyEnd):
-    """The units of one serial line. Units that are not there say nothing."""
+    """The units of one serial line. Units that are not there say nothing. `paced`: an answer comes when a real one
+    would be through: after the request's characters, the silence that ends it, and its own."""
 
-    def __init__(self, path: Path, units: Mapping[int, SimulatedUnit]) -> None:
-        super().__init__(path)
+    def __init__(self, wire: ModbusRtuWire, stage: Stage, units: Mapping[int, SimulatedUnit]) -> None:
+        super().__init__(stage.base / wire.port)
         self._units = units
         self._buffer = b""
+        self._character_s = SerialSettings(self._path, wire.baud, wire.parity, wire.stop_bits).character_s
+        self.paced = stage.paced
 
     def play(self, device: str, given: Any) -> None:
         _play(self._units, device, given)
@@ -139,7 +144,21 @@ class RtuEnd(PtyEnd):
     def _request(self, unit: int, pdu: bytes) -> None:
         def send(answer: bytes) -> None:
             frame = bytes((unit,)) + answer
-            self.send(GARBAGE if answer == GARBAGE else frame + crc(frame))
+            frame = GARBAGE if answer == GARBAGE else _disturbed(frame + crc(frame), self._units[unit], self.fault)
+            if self.paced:
+                characters = len(pdu) + 3 + _SILENCE_CHARACTERS + len(frame)
+                asyncio.get_running_loop().call_later(characters * self._character_s, self.send, frame)
+            else:
+                self.send(frame)
 
         if unit in self._units:
             respond(self._units[unit], self.fault, pdu, send)
+
+
+def _disturbed(data: bytes, unit: SimulatedUnit | None, wire: Fault) -> bytes:
+    """These bytes as they arrive: with one bit flipped if the noise hits this answer."""
+    flipped = unit.flipped_bit(max(unit.fault.noise, wire.noise)) if unit is not None else None
+    if flipped is None:
+        return data
+    byte, bit = divmod(flipped % (8 * len(data)), 8)
+    return data[:byte] + bytes((data[byte] ^ 1 << bit,)) + data[byte + 1 :]

@@ -1,4 +1,5 @@
-"""What a simulated device says: its profile's points, moving over time, and what was written to them."""
+"""What a simulated device says: its profile's points, moving over time, what was written to them, and what a scenario
+does to them."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import zlib
 from collections.abc import Mapping
 
 from drivers.profiles import ModbusPoint, Point, Simulate
+from drivers.simulate.changes import Change
+from drivers.simulate.scenario import Effect
 from gateway.model.clock import Clock
 from gateway.model.measure import Value
 
@@ -14,7 +17,7 @@ _DEPTH = 8
 
 
 class World:
-    """The values of one device. The same clock, seed and writes give the same values."""
+    """The values of one device. The same clock, seed, writes and changes give the same values."""
 
     def __init__(self, device: str, points: Mapping[str, Point], clock: Clock, seed: int) -> None:
         self._device = device
@@ -22,7 +25,9 @@ class World:
         self._clock = clock
         self._seed = seed
         self._written: dict[str, Value] = {}
+        self._took: dict[str, Value] = {}  # what came of it: a stuck contactor's coil is written and does nothing
         self._counted: dict[str, tuple[float, float]] = {}
+        self._changes: dict[str, list[Change]] = {}
         self._shown_by = {
             point.write.read_back: name
             for name, point in points.items()
@@ -32,15 +37,43 @@ class World:
     def write(self, name: str, value: Value) -> None:
         """From now on the point says this, and so does the point that reads it back."""
         self._written[name] = value
+        if not self._ignores_writes(name):
+            self._took[name] = value
+
+    def change(self, name: str, effect: Effect, *, since_s: float | None = None, speed: float = 1.0) -> Change:
+        """From now on the point says something else; changes add up in the order they came. `since_s`: when it began
+        on the monotonic clock, now if left out. `restore` ends it."""
+        began = self._clock.monotonic() if since_s is None else since_s
+        change = Change(effect, self.value(name), began, speed)
+        self._changes.setdefault(name, []).append(change)
+        return change
+
+    def restore(self, name: str, change: Change) -> None:
+        """Ends a change. What was written while writes were ignored takes effect."""
+        self._changes[name] = [other for other in self._changes.get(name, ()) if other is not change]
+        if name in self._written and not self._ignores_writes(name):
+            self._took[name] = self._written[name]
 
     def value(self, name: str, depth: int = 0) -> Value:
-        """What the point says now, in its unit."""
+        """What the point says now, in its unit. `depth` counts points that look at one another."""
+        value = self._undisturbed(name, depth)
+        now_s = self._clock.monotonic()
+        for change in self._changes.get(name, ()):
+            value = change.of(value, change.age_s(now_s), 2 * self._share(f"{name}/{self._clock.now_ms()}") - 1)
+        return value
+
+    def _ignores_writes(self, name: str) -> bool:
+        return any(change.effect.ignore_writes for change in self._changes.get(name, ()))
+
+    def _undisturbed(self, name: str, depth: int) -> Value:
         point = self._points[name]
-        if name in self._written:
-            return self._written[name]
+        # Whoever asks a coil hears what was written; the contactor behind it does what came of it.
+        heard = self._written if depth == 0 and name in self._shown_by.values() else self._took
+        if name in heard:
+            return heard[name]
         hint = point.simulate
         if hint is None:
-            if name in self._shown_by:
+            if name in self._shown_by and depth <= _DEPTH:
                 return self.value(self._shown_by[name], depth + 1)
             return _still(point)
         if hint.shape == "constant":
@@ -62,9 +95,12 @@ class World:
         return total
 
     def _sine(self, name: str, hint: Simulate) -> float:
-        shift = zlib.crc32(f"{self._seed}/{self._device}/{name}".encode()) / 2**32
-        turn = math.sin(2 * math.pi * (self._clock.now_ms() / 1000 / hint.period_s + shift))
+        turn = math.sin(2 * math.pi * (self._clock.now_ms() / 1000 / hint.period_s + self._share(name)))
         return hint.low + (hint.high - hint.low) * (1 + turn) / 2
+
+    def _share(self, what: str) -> float:
+        """A number from 0 to 1 that looks like chance and is always the same."""
+        return zlib.crc32(f"{self._seed}/{self._device}/{what}".encode()) / 2**32
 
     def _count(self, name: str, point: Point, hint: Simulate, pace: float) -> float:
         now = self._clock.monotonic()
@@ -77,9 +113,11 @@ class World:
 
 
 def _still(point: Point) -> Value:
-    """A point without a hint stands still in the middle of its range."""
+    """A point without a hint: a contact is off, a text is empty, a code with names has the first of them, a number
+    stands in the middle of its range."""
     if point.is_bool:
         return False
     if point.is_text:
-        return ""
+        names: Mapping[object, Value] = getattr(point, "values", {})
+        return next(iter(names.values()), "")
     return sum(point.range) / 2 if point.range is not None else 0.0

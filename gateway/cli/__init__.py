@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from gateway.cli import buffer_verbs, camera, check, demo, explain, read, run, simulate, status
+from gateway.cli import (
+    buffer_verbs,
+    camera,
+    check,
+    demo,
+    explain,
+    profile_verbs,
+    read,
+    run,
+    scan,
+    simulate,
+    status,
+    tt10,
+    watch,
+)
 from gateway.cli.output import fail
 from gateway.model.errors import GatewayError
 
@@ -21,17 +35,39 @@ app = typer.Typer(
 buffer_app = typer.Typer(help="Look into the store. / Xem kho dữ liệu tại chỗ.", no_args_is_help=True)
 camera_app = typer.Typer(help="Try a camera or a video. / Thử camera hoặc đoạn phim.", no_args_is_help=True)
 
+profile_app = typer.Typer(help="Device profiles: find, check, try, begin. / Hồ sơ thiết bị.", no_args_is_help=True)
+scan_app = typer.Typer(
+    help="Find ports, units and hosts; only reads. / Dò cổng, thiết bị, chỉ đọc.", no_args_is_help=True
+)
+tt10_app = typer.Typer(
+    help="Files of Thông tư 10 for the authority. / Tệp số liệu gửi cơ quan quản lý.", no_args_is_help=True
+)
+
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)
 app.command("read")(read.read)
+app.command("watch")(watch.watch)
 app.command("explain")(explain.explain)
+scan_app.command("ports")(scan.ports)
+scan_app.command("bus")(scan.bus)
+scan_app.command("tcp")(scan.tcp)
+profile_app.command("list")(profile_verbs.list_)
+profile_app.command("show")(profile_verbs.show)
+profile_app.command("check")(profile_verbs.check)
+profile_app.command("try")(profile_verbs.try_)
+profile_app.command("new")(profile_verbs.new)
 buffer_app.command("show")(buffer_verbs.show)
 camera_app.command("count")(camera.count)
+tt10_app.command("status")(tt10.status)
+tt10_app.command("resend")(tt10.resend)
 buffer_app.callback()(buffer_verbs.room)
 camera_app.callback()(camera.room)
+app.add_typer(scan_app, name="scan")
+app.add_typer(profile_app, name="profile")
+app.add_typer(tt10_app, name="tt10")
 app.add_typer(buffer_app, name="buffer")
 app.add_typer(camera_app, name="camera")
 

@@ -14,6 +14,7 @@ import typer
 
 from gateway.cli.demo_view import CAMERA, Show, duplicates, received
 from gateway.cli.output import print_json
+from gateway.cli.words import seconds
 from gateway.model.clock import SystemClock
 from gateway.model.errors import BadArgument, GatewayError
 
@@ -27,6 +28,8 @@ COMMAND_EVERY_S = 2.5
 # plays the clip over again: making it takes a second for each twenty.
 QUIET_S = 4.0
 LONGEST_CLIP_S = 120.0
+# The scenario is stretched over this share of the demo, so that its end is seen too.
+SHOWN = 0.9
 
 
 def demo(
@@ -36,6 +39,9 @@ def demo(
         bool, typer.Option("--json", help="Only the summary, as JSON. / Chỉ xuất tóm tắt JSON.")
     ] = False,
     folder: Annotated[Path | None, typer.Option(help="Where the run is kept. / Thư mục lưu.")] = None,
+    scenario: Annotated[
+        str, typer.Option(help="What happens to the devices; `none` for nothing. / Kịch bản diễn ra.")
+    ] = "demo",
 ) -> None:
     """Show the main job: simulated devices, a camera, a broker, the real gateway. / Trình diễn toàn bộ công việc.
 
@@ -43,10 +49,11 @@ def demo(
     """
     from gateway.cli.demo_stage import make_folder
 
-    seconds = parse_duration(duration)
+    length_s = parse_duration(duration)
+    played = _played(scenario, length_s)
     place = (folder or make_folder()).absolute()
     place.mkdir(parents=True, exist_ok=True)
-    summary = asyncio.run(_run(place, seconds, parse_broker(broker), quiet=as_json))
+    summary = asyncio.run(_run(place, length_s, parse_broker(broker), played, quiet=as_json))
     if as_json:
         print_json(summary)
     else:
@@ -55,7 +62,20 @@ def demo(
         raise typer.Exit(1)
 
 
-async def _run(folder: Path, seconds: float, broker: tuple[str, int] | None, *, quiet: bool) -> dict[str, Any]:
+def _played(name: str, length_s: float) -> tuple[str, float] | None:
+    """The scenario and the speed at which it fills the demo."""
+    from config.scenarios import load_scenario
+
+    if name == "none":
+        return None
+    lasts_s = load_scenario(name, Path()).lasts_s
+    file = Path(name)
+    return str(file.absolute()) if file.is_file() else name, max(0.01, lasts_s / (SHOWN * length_s))
+
+
+async def _run(
+    folder: Path, length_s: float, broker: tuple[str, int] | None, played: tuple[str, float] | None, *, quiet: bool
+) -> dict[str, Any]:
     from gateway.cli.demo_stage import Stage
     from gateway.ioc.receiver import Receiver
 
@@ -64,9 +84,9 @@ async def _run(folder: Path, seconds: float, broker: tuple[str, int] | None, *, 
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if not quiet:
         sys.stderr.write(f"setting the stage in {folder} / đang chuẩn bị ...\n")
-    shown_s = min(seconds, LONGEST_CLIP_S)
-    clip_s = seconds + 30 if seconds <= LONGEST_CLIP_S else LONGEST_CLIP_S
-    async with Stage(folder, broker, traffic_s=max(4.0, shown_s - QUIET_S), clip_s=clip_s) as stage:
+    shown_s = min(length_s, LONGEST_CLIP_S)
+    clip_s = length_s + 30 if length_s <= LONGEST_CLIP_S else LONGEST_CLIP_S
+    async with Stage(folder, broker, traffic_s=max(4.0, shown_s - QUIET_S), clip_s=clip_s, scenario=played) as stage:
         if stage.broker is None:
             raise GatewayError("the stage has no broker")
         host, port = stage.broker
@@ -74,9 +94,12 @@ async def _run(folder: Path, seconds: float, broker: tuple[str, int] | None, *, 
             show = Show()
             receiver.listener = show.listen
             await stage.start_gateway()
-            tasks = [asyncio.create_task(work) for work in (_follow(stage, show), _command(receiver, show))]
+            tasks = [
+                asyncio.create_task(work)
+                for work in (_follow(stage, show), _happens(stage, show), _command(receiver, show))
+            ]
             try:
-                await _watch(stage, receiver, show, (seconds, stop), quiet=quiet)
+                await _watch(stage, receiver, show, (length_s, stop), quiet=quiet)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -95,8 +118,15 @@ async def _follow(stage: Stage, show: Show) -> None:
 
     while True:
         with contextlib.suppress(GatewayError):
-            show.status = await ask(stage.folder / "run" / SOCKET_NAME, 2)
+            show.status = await ask(stage.state_dir / SOCKET_NAME, 2)
         await asyncio.sleep(0.5)
+
+
+async def _happens(stage: Stage, show: Show) -> None:
+    """Keeps what the scenario says of itself."""
+    async for event in stage.happenings():
+        if event["event"] in {"begins", "ends"}:
+            show.happened.append(event)
 
 
 async def _command(receiver: Receiver, show: Show) -> None:
@@ -119,6 +149,8 @@ async def _command(receiver: Receiver, show: Show) -> None:
             if outcome["st"] == "applied":
                 show.applied += 1
                 show.lamps[lamp] = on
+            elif outcome["st"] == "unverified":
+                show.unverified += 1
 
 
 async def _watch(
@@ -127,7 +159,7 @@ async def _watch(
     """Until the time is over, Ctrl-C, or the gateway's death."""
     from gateway.cli.demo_view import picture
 
-    seconds, stop = until
+    length_s, stop = until
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         live: Any = None
@@ -135,7 +167,7 @@ async def _watch(
             from rich.live import Live
 
             live = stack.enter_context(Live(refresh_per_second=4, screen=sys.stdout.isatty(), transient=True))
-        while (left := seconds - (time.monotonic() - began)) > 0 and not stop.is_set():
+        while (left := length_s - (time.monotonic() - began)) > 0 and not stop.is_set():
             if stage.gateway_died() is not None:
                 raise GatewayError("the gateway ended by itself", where=str(stage.folder / "demo.log"))
             if live is not None:
@@ -150,7 +182,7 @@ async def _watch(
 def _stored(stage: Stage) -> int:
     from buffer.inspect import every_rid, read_only
 
-    with read_only(stage.folder / "run" / "store.sqlite3") as connection:
+    with read_only(stage.state_dir / "store.sqlite3") as connection:
         return sum(n for _, n in every_rid(connection))
 
 
@@ -164,7 +196,7 @@ def _summary(stage: Stage, ledger: Ledger, show: Show, stored: int) -> dict[str,
         "records_received": received(ledger),
         "lost": max(0, stored - received(ledger)),
         "duplicates": duplicates(ledger),
-        "commands": {"sent": show.sent, "applied": show.applied},
+        "commands": {"sent": show.sent, "applied": show.applied, "unverified": show.unverified},
         "cameras": cameras,
         "set_aside": show.status.get("store", {}).get("set_aside", 0),
     }
@@ -183,23 +215,21 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     console.print(f"  set aside / để riêng            {summary['set_aside']}")
     commands = summary["commands"]
     console.print(f"  light commands / lệnh đèn       {commands['applied']} applied of {commands['sent']} sent")
+    if commands["unverified"]:
+        console.print(f"  lamp did not follow / đèn không tác động  {commands['unverified']}")
     for camera, counts in summary["cameras"].items():
         for way, truth in counts["truth"].items():
             got = counts["counted"].get(way, 0)
             console.print(f"  {camera} {way:5} counted {got}, truth {truth}, error {got - truth:+d}")
-    console.print(f"  kept in {folder}; try / thử: gateway buffer show {folder / 'site.yaml'}", soft_wrap=True)
+    console.print(f"  kept in {folder}; try / thử: gateway buffer show {folder / 'rehearsal.yaml'}", soft_wrap=True)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in "20s", "2m" or "20". Raises GatewayError."""
-    number, factor = (text[:-1], {"s": 1, "m": 60}[text[-1]]) if text[-1:] in ("s", "m") else (text, 1)
-    try:
-        seconds = float(number) * factor
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 86_400:
-        raise BadArgument(f"--for {text!r} is not a duration", hint="20s, 2m, or a number of seconds")
-    return seconds
+    """Seconds in "20s", "2m" or "20", a day at most. Raises BadArgument."""
+    length_s = seconds(text, "--for")
+    if not 1 <= length_s <= 86_400:
+        raise BadArgument(f"{text!r} is too short or too long", where="--for", hint="from 1s to 24h")
+    return length_s
 
 
 def parse_broker(text: str | None) -> tuple[str, int] | None:

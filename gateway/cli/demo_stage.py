@@ -14,12 +14,14 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gateway.cli.demo_view import CAMERA
 from gateway.model.errors import GatewayError, Unsupported
 
 GATEWAY = ("-P", "-c", "from gateway.cli import main; main()")
@@ -46,19 +48,25 @@ class Truth:
 @dataclass
 class Stage:
     """`broker`: (host, port) of a real one, or None for the embedded one. The camera's clip has traffic for
-    `traffic_s` seconds and an empty road until `clip_s`."""
+    `traffic_s` seconds and an empty road until `clip_s`. `scenario`: what happens to the devices, and how many of its
+    seconds pass in one."""
 
     folder: Path
     broker: tuple[str, int] | None
     traffic_s: float
     clip_s: float
+    scenario: tuple[str, float] | None = None
     truth: Truth | None = None
     _children: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     _log: Any = None
 
     @property
     def site_file(self) -> Path:
-        return self.folder / "site.yaml"
+        return self.folder / "rehearsal.yaml"
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / "state"
 
     async def __aenter__(self) -> Self:
         self._log = (self.folder / "demo.log").open("ab")
@@ -86,28 +94,24 @@ class Stage:
         self.broker = (host, port)
         (self.folder / "run").mkdir(exist_ok=True)
         cameras = importlib.util.find_spec("cv2") is not None
-        self._write_site(host, port, cameras=cameras)
+        self._write_site((host, port), cameras=cameras)
         async with asyncio.TaskGroup() as group:
             if embedded:
                 group.create_task(self._start("broker", "-P", "-m", "gateway.ioc.demo_broker", str(port)))
-            group.create_task(self._start("devices", *GATEWAY, "simulate", str(self.site_file)))
             if cameras:
                 group.create_task(self._make_clip())
+        played = () if self.scenario is None else ("--scenario", self.scenario[0], "--speed", f"{self.scenario[1]:g}")
+        await self._start("devices", *GATEWAY, "simulate", str(self.site_file), "--json", *played)
 
-    def _write_site(self, host: str, port: int, *, cameras: bool) -> None:
-        from ruamel.yaml import YAML
+    def _write_site(self, broker: tuple[str, int], *, cameras: bool) -> None:
+        from config.rehearsal import rehearsal
+        from config.site import load_site
 
-        yaml = YAML()
-        site = yaml.load(files("config").joinpath("sites/demo.yaml").read_text(encoding="utf-8"))
-        site["uplink"].update(host=host, port=port)
-        site["wires"]["cabinet"]["port"] = free_port()
-        if not cameras:
-            site["cameras"] = {}
-        with self.site_file.open("w", encoding="utf-8") as out:
-            yaml.dump(site, out)
+        with as_file(files("config").joinpath("sites/demo.yaml")) as original:
+            rehearsal(load_site(original), self.folder, broker=broker, without=() if cameras else ("cameras",))
 
     async def _make_clip(self) -> None:
-        clip = self.folder / "run" / "traffic.mp4"
+        clip = self.folder / "run" / f"{CAMERA}.mp4"
         line = "0.05,0.55,0.95,0.55"
         maker = await self._spawn(
             "-P",
@@ -132,6 +136,12 @@ class Stage:
     async def start_gateway(self) -> None:
         self._children["gateway"] = await self._spawn(*GATEWAY, "run", str(self.site_file))
 
+    async def happenings(self) -> AsyncIterator[dict[str, Any]]:
+        """What the scenario does to the devices, as `gateway simulate --json` says it."""
+        said = self._children["devices"].stdout
+        while said is not None and (line := await said.readline()):
+            yield json.loads(line)
+
     async def stop_gateway(self) -> int:
         """SIGTERM, and its exit code: it closes its windows, commits and drains."""
         return await self._end("gateway")
@@ -155,7 +165,7 @@ class Stage:
                 line = await child.stdout.readline()
         except TimeoutError:
             line = b""
-        if line.strip() != b"ready":
+        if b"ready" not in line:  # the devices say it in JSON
             raise GatewayError(f"{name} did not start", where=str(self.folder / "demo.log"))
 
     async def _spawn(self, *arguments: str, stdout: Any = None) -> asyncio.subprocess.Process:

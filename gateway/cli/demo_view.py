@@ -25,6 +25,8 @@ class Show:
     status: dict[str, Any] = field(default_factory=dict)
     sent: int = 0
     applied: int = 0
+    unverified: int = 0
+    happened: list[dict[str, Any]] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
     lamps: dict[str, bool] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=lambda: {"down": 0, "up": 0})
@@ -64,7 +66,18 @@ def picture(show: Show, ledger: Ledger, truth: Truth | None, left_s: float) -> R
         return Panel("starting the gateway / đang khởi động gateway ...")
     head = f"[bold]{status['gateway']}[/] {status['site']}   {left_s:.0f} s left / còn lại   Ctrl-C stops / dừng"
     right = Group(_camera(show, truth, status["now_ms"]), _store(status), _broker(status, ledger), _commands(show))
-    return Group(Panel(head), Columns([_points(status["points"]), right], padding=(0, 1)))
+    return Group(Panel(head + _happens(show)), Columns([_points(status["points"]), right], padding=(0, 1)))
+
+
+def _happens(show: Show) -> str:
+    """The newest of what the scenario did to the devices."""
+    from rich.markup import escape
+
+    if not show.happened:
+        return ""
+    event = show.happened[-1]
+    over = "over / hết: " if event["event"] == "ends" else ""
+    return "\n[yellow]" + escape(f"{over}{event['en']} / {event['vi']}") + "[/]"
 
 
 def _points(points: dict[str, Any]) -> Table:
@@ -136,5 +149,6 @@ def _commands(show: Show) -> RenderableType:
     lamps = "  ".join(
         f"{name.removeprefix('lamps/')} {'[yellow]on[/]' if on else 'off'}" for name, on in show.lamps.items()
     )
-    lines = f"{show.applied} applied of {show.sent} sent{late}\n{lamps}"
+    failed = f", [red]{show.unverified} did not follow / không tác động[/]" if show.unverified else ""
+    lines = f"{show.applied} applied of {show.sent} sent{late}{failed}\n{lamps}"
     return Panel(lines, title="Light commands / Lệnh đèn", title_align="left")

@@ -53,7 +53,7 @@ def log_to_stderr(level: int) -> None:
         _Journal() if under_systemd else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler])
-    for chatty in ("asyncio", "paho", "mqtt", "pymodbus"):
+    for chatty in ("asyncio", "httpcore", "httpx", "paho", "mqtt", "pymodbus"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 

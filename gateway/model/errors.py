@@ -2,7 +2,7 @@
 
     GatewayError
       ConfigError      findings of a document
-      DriverError      LinkDown (retry) | NoAnswer (retry) | BadFrame (retry) | DeviceRefused | Unsupported
+      DriverError      LinkDown (retry; PortBusy) | NoAnswer (retry) | BadFrame (retry) | DeviceRefused | Unsupported
       StoreError       StoreFull | StoreDamaged | StoreBusy (retry)
       UplinkError      Unreachable (retry) | NotAllowed | Rejected
       CommandRefused
@@ -48,6 +48,12 @@ class LinkDown(DriverError):
 
     code = "link-down"
     retry = True
+
+
+class PortBusy(LinkDown):
+    """Another program has the port or the device's only connection."""
+
+    code = "port-busy"
 
 
 class NoAnswer(DriverError):

@@ -6,13 +6,17 @@ No I/O and no waiting: a driver's task calls `accept`, a ticker calls `close`. M
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.model.clock import Clock
 from gateway.model.indicator import Indicator
 from gateway.model.measure import Forward, Reading, Reason, Signal
 from gateway.pipeline.judge import Memory, aged, judge
 from gateway.pipeline.windows import Window
+
+UNDER_WAY_MS = 5_000
+"""An answer may be so long on its way from its device to here: with the others of its turn, behind a busy loop. One
+that is older was brought late, from a file or a logger's memory."""
 
 
 @dataclass(slots=True)
@@ -37,17 +41,24 @@ class Pipeline:
 
     def accept(self, batch: Sequence[Reading]) -> list[Indicator]:
         """Judges and folds a batch. Returns what is to be stored now: single readings of signals that forward
-        every one, and windows that a reading from after their end has closed."""
+        every one, windows that a reading from after their end has closed, and readings from before the open window:
+        theirs is closed and gone, so each is a record of its own that says `replayed`. Where there are no windows,
+        that is a reading from before the latest one."""
         out: list[Indicator] = []
         synced = self._clock.synced()
+        now_ms = self._clock.now_ms()
         self.accepted += len(batch)
         for raw in batch:
             state = self._states[raw.signal]
+            if _is_late(raw, state, now_ms):
+                late = replace(raw, reasons=(*raw.reasons, Reason.REPLAYED))
+                # What came before in time is not known here: it is judged by its range alone.
+                out.append(_single(state.signal, judge(late, state.signal.rule, Memory()), synced=synced))
+                continue
             reading = judge(raw, state.signal.rule, state.memory)
             state.latest = reading
             if state.every:
-                reasons = reading.reasons if synced else (*reading.reasons, Reason.CLOCK_UNSYNCED)
-                out.append(Indicator(state.signal, None, reading.at_ms, reading.value, reading.quality, reasons, None))
+                out.append(_single(state.signal, reading, synced=synced))
             window = state.window
             if window is not None:
                 if reading.at_ms >= window.end_ms:
@@ -95,6 +106,22 @@ class Pipeline:
         start_ms = max(window.end_ms, now_ms - now_ms % length_ms)
         state.window = Window(state.signal, start_ms, window.last)
         return window.close(synced=synced)
+
+
+def _is_late(reading: Reading, state: _State, now_ms: int) -> bool:
+    """From before the open window or the latest reading, and not because our own clock was set back."""
+    if state.window is not None:
+        start_ms = state.window.start_ms
+    elif state.latest is not None:
+        start_ms = state.latest.at_ms
+    else:
+        return False
+    return reading.at_ms < start_ms - UNDER_WAY_MS and now_ms >= start_ms
+
+
+def _single(signal: Signal, reading: Reading, *, synced: bool) -> Indicator:
+    reasons = reading.reasons if synced else (*reading.reasons, Reason.CLOCK_UNSYNCED)
+    return Indicator(signal, None, reading.at_ms, reading.value, reading.quality, reasons, None)
 
 
 def _state(signal: Signal, start_ms: int) -> _State:

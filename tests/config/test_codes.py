@@ -53,10 +53,10 @@ def test_every_reason_has_an_entry_and_every_entry_a_reason() -> None:
 
 
 def test_every_kind_of_finding_is_shown_by_a_case() -> None:
-    cases = (Path(__file__).parent / "cases").glob("*/expected.txt")
-    shown = {
-        line.split()[1].rstrip(":") for case in cases for line in case.read_text("utf-8").splitlines() if line[0] != " "
-    }
+    here = Path(__file__).parent
+    cases = [*(here / "cases").glob("*/expected.txt"), *(here.parent / "cli/cases").glob("*/*/expected.txt")]
+    lines = [line for case in cases for line in case.read_text("utf-8").splitlines() if line[:1] not in {"", " "}]
+    shown = {line.split()[1].rstrip(":") for line in lines}
     assert {str(code) for code in Code} - shown == {"not-readable"}  # has tests of its own, in test_load
 
 

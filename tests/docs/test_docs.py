@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 import gateway
+from config import catalogue_of_devices
 from config.load import parse
 from config.site import findings
 from gateway.cli import app
@@ -51,7 +52,7 @@ def test_every_verb_is_in_the_readme(verb: str) -> None:
 def test_every_verb_a_page_speaks_of_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     groups = {verb.rpartition(" ")[0] for verb in VERBS}
-    said = {" ".join(match.split()) for match in re.findall(r"`(gateway (?!drivers)[a-z]+(?: [a-z]+)?)", text)}
+    said = {" ".join(match.split()) for match in re.findall(r"`(gateway (?!drivers)[a-z0-9]+(?: [a-z]+)?)", text)}
     unknown = {words for words in said if words not in {*VERBS, *groups} and words.rpartition(" ")[0] not in set(VERBS)}
     assert unknown == set()
 
@@ -73,10 +74,15 @@ def test_every_kind_of_wire_and_every_profile_is_in_a_page_of_the_drivers() -> N
     from drivers import KINDS
 
     pages = "".join(
-        page.read_text(encoding="utf-8") for page in [*(ROOT / "drivers").rglob("*.md"), ROOT / "README.md"]
+        page.read_text(encoding="utf-8") for page in [*(ROOT / "drivers").rglob("*.md"), ROOT / "DEVICES.md"]
     )
     profiles = {file.stem for file in (ROOT / "config/devices").glob("*.yaml")}
     assert {word for word in {*KINDS, *profiles} if word not in pages} == set()
+
+
+def test_the_page_of_devices_is_what_the_profiles_say() -> None:
+    page = (ROOT / "DEVICES.md").read_text(encoding="utf-8")
+    assert page == catalogue_of_devices.document(), "run: make docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)

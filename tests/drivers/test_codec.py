@@ -1,4 +1,4 @@
-"""Registers to values: the codec, the planner, and what random bytes may do."""
+"""Registers to values and back, and profiles that cannot be right."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from drivers.modbus.codec import RegisterDecoder, encode
-from drivers.modbus.messages import read
-from drivers.modbus.plan import Plan, blocks
-from drivers.modbus.rtu import RtuLine, find
-from drivers.modbus.tcp import TcpLine
-from drivers.profiles import Limits, ModbusPoint, parse
+from drivers.modbus.codec import RegisterDecoder
+from drivers.modbus.encode import encode
+from drivers.modbus.rtu import RtuLine
+from drivers.profiles import ModbusPoint, ModbusProfile, parse
 from drivers.serial_lines.parse import parse as parse_line
-from drivers.settings import ModbusRtuWire, ModbusTcpWire
-from gateway.model.errors import BadFrame, DeviceRefused, DriverError
+from drivers.settings import ModbusRtuWire
+from gateway.model.errors import BadFrame, DeviceRefused
 from gateway.model.measure import Reason
 from tests.drivers.kinds.modbus import modbus_profile
 from tests.drivers.kinds.text_lines import lines_profile
-from tests.drivers.kit import by_signal, point, site, take
+from tests.drivers.kit import point
+
+SIGN = {"table": "holding", "at": 0, "equals": [7]}
+MAP = modbus_profile({"p": point(table="holding", at=1, type="u16")}).model_dump()
 
 
 def a_point(**more: Any) -> ModbusPoint:
@@ -53,6 +54,25 @@ def value_of(p: ModbusPoint, *words: int) -> Any:
         ({"type": "i64", "order": "cdab"}, [0xFFFE, 0xFFFF, 0xFFFF, 0xFFFF], -2),
         ({"type": "f32"}, [0x4366, 0x6666], 230.4),
         ({"type": "f32", "order": "cdab"}, [0x6666, 0x4366], 230.4),
+        ({"type": "f64"}, [0x4070, 0x0AE1, 0x47AE, 0x147B], 256.68),
+        ({"type": "f64", "order": "dcba", "scale": 0.001}, [0x7B14, 0xAE47, 0xE10A, 0x7040], 0.25668),
+        ({"type": "f64", "order": "cdab"}, [0, 0, 0, 0x4008], 3.0),
+        ({"type": "bcd16"}, [0x0427], 427),
+        ({"type": "bcd16", "scale": 0.1, "order": "badc"}, [0x2704], 42.7),
+        ({"type": "bcd32"}, [0x1234, 0x5678], 12345678),
+        ({"type": "bcd32", "order": "cdab", "scale": 0.01}, [0x5678, 0x1234], 123456.78),
+        ({"type": "text", "length": 4}, [0x4831, 0x322D, 0x4100, 0], "H12-A"),
+        ({"type": "text", "length": 2, "order": "badc"}, [0x4241, 0x0043], "ABC"),
+        ({"type": "text", "length": 2}, [0, 0], ""),
+        ({"type": "u16", "bits": [4, 7]}, [0x0050], 5),
+        ({"type": "u32", "bits": [15, 16]}, [0x0001, 0x8000], 3),
+        ({"type": "u64", "bits": [60, 63], "order": "cdab"}, [0, 0, 0, 0xA000], 10),
+        ({"type": "u16", "values": {0: "closed", 1: "open"}}, [1], "open"),
+        ({"type": "u16", "values": {0: "closed", 1: "open"}}, [7], "7"),
+        ({"type": "i16", "values": {-1: "fault"}}, [0xFFFF], "fault"),
+        ({"type": "u32", "bits": [0, 3], "values": {2: "night"}}, [0, 2], "night"),
+        ({"type": "u64"}, [0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF], 2**64 - 1),
+        ({"type": "bool", "bit": 9, "order": "badc"}, [2], True),
         ({"type": "bool"}, [2], True),
         ({"type": "bool", "bit": 0}, [2], False),
         ({"type": "bool", "bit": 1}, [2], True),
@@ -62,15 +82,47 @@ def test_words_become_values_and_values_words(how: dict[str, Any], words: list[i
     p = a_point(**how)
     assert value_of(p, *words) == value
     assert type(value_of(p, *words)) is type(value)
-    if p.bit is None and p.type != "bool":
+    if p.type != "bool" or p.order != "abcd":
         assert encode(p, value, "d/p") == words
 
 
-@pytest.mark.parametrize("words", [[0x7FC0, 0], [0x7F80, 0], [0xFF80, 0]])
-def test_a_float_that_is_no_number_is_a_device_fault(words: list[int]) -> None:
-    decoder = RegisterDecoder([("d/p", a_point(type="f32"))], 0)
-    (reading,) = decoder.readings(b"\x04" + struct.pack(">2H", *words), 5)
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"type": "f32"}, [0x7FC0, 0]),
+        ({"type": "f32"}, [0x7F80, 0]),
+        ({"type": "f32"}, [0xFF80, 0]),
+        ({"type": "f64"}, [0x7FF8, 0, 0, 0]),
+        ({"type": "f64"}, [0xFFF0, 0, 0, 0]),
+        ({"type": "f64", "scale": 1000}, [0x7FEF, 0xFFFF, 0xFFFF, 0xFFFF]),  # more than a float holds
+        ({"type": "bcd16"}, [0x10A0]),
+        ({"type": "bcd16"}, [0xFFFF]),
+        ({"type": "bcd32"}, [0x1234, 0x567F]),
+        ({"type": "bcd16", "not_available": [0x9999]}, [0x9999]),
+        ({"type": "u16", "bits": [12, 15], "not_available": [15]}, [0xF123]),
+        ({"type": "u16", "not_available": [9], "values": {0: "closed"}}, [9]),
+        ({"type": "text", "length": 2}, [0xFFFF, 0xFFFF]),
+        ({"type": "text", "length": 2}, [0x4101, 0]),
+    ],
+)
+def test_what_is_no_value_is_a_device_fault(how: dict[str, Any], words: list[int]) -> None:
+    decoder = RegisterDecoder([("d/p", a_point(**how))], 0)
+    (reading,) = decoder.readings(bytes((2 * len(words),)) + struct.pack(f">{len(words)}H", *words), 5)
     assert (reading.value, reading.reasons, reading.at_ms) == (None, (Reason.DEVICE_FAULT,), 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ([0x2020, 0x4142, 0x4320, 0x2000], "ABC"),  # blanks around it
+        ([0x4142, 0x0043, 0x4445, 0x4647], "AB"),  # what stood there before the text was shorter
+        ([0x4142, 0xFFFF, 0xFFFF, 0xFFFF], "AB"),  # never written
+        ([0x4142, 0x0D0A, 0, 0], "AB"),
+        ([0x32B0, 0x4300, 0, 0], "2\u00b0C"),
+    ],
+)
+def test_a_text_is_what_a_person_would_read(words: list[int], value: str) -> None:
+    assert value_of(a_point(type="text", length=4), *words) == value
 
 
 @pytest.mark.parametrize(
@@ -86,104 +138,26 @@ def test_a_float_that_is_no_number_is_a_device_fault(words: list[int]) -> None:
         ({"type": "f32"}, 1e40),
         ({"table": "coil", "type": "bool"}, 2),
         ({"table": "coil", "type": "bool"}, "on"),
+        ({"type": "f64"}, 10**400),
+        ({"type": "f64", "scale": 1e-9}, 1e308),
+        ({"type": "u64"}, 2**64),
+        ({"type": "i64"}, -(2**63) - 1),
+        ({"type": "bcd16"}, 10000),
+        ({"type": "bcd16"}, -1),
+        ({"type": "bcd32", "scale": 0.1}, 1e7),
+        ({"bits": [3, 4]}, 4),
+        ({"type": "text", "length": 1}, "ABC"),
+        ({"type": "text", "length": 4}, "Đèn"),
+        ({"type": "text", "length": 4}, " A"),
+        ({"type": "text", "length": 4}, 5),
+        ({"values": {0: "closed"}}, "ajar"),
+        ({"values": {0: "closed"}}, 70000),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_a_hint(how: dict[str, Any], value: Any) -> None:
     with pytest.raises(DeviceRefused) as refused:
         encode(a_point(**how), value, "d/p")
     assert refused.value.hint
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.sampled_from(["u16", "i16", "u32", "i32", "u64", "i64"]),
-    st.sampled_from(["abcd", "cdab", "badc", "dcba"]),
-    st.sampled_from([1.0, 0.1, 0.01, 10.0]),
-    st.integers(-(2**31), 2**31),
-)
-def test_what_is_written_is_what_is_read(kind: str, order: str, scale: float, raw: int) -> None:
-    p = a_point(type=kind, order=order, scale=scale)
-    try:
-        words = encode(p, raw * scale, "d/p")
-    except DeviceRefused:
-        return
-    assert value_of(p, *words) == pytest.approx(raw * scale)
-
-
-def spans(points: dict[str, dict[str, Any]], **limits: Any) -> list[tuple[str, int, int]]:
-    made = {name: a_point(**how) for name, how in points.items()}
-    return [(block.table, block.start, block.count) for block in blocks(made, Limits(**limits))]
-
-
-def test_points_near_one_another_share_a_request() -> None:
-    points = {f"p{n}": {"at": at} for n, at in enumerate([0, 1, 2, 5, 20])}
-    assert spans(points) == [("holding", 0, 3), ("holding", 5, 1), ("holding", 20, 1)]
-    assert spans(points, gap=2) == [("holding", 0, 6), ("holding", 20, 1)]
-    assert spans(points, gap=20, max_registers=10) == [("holding", 0, 6), ("holding", 20, 1)]
-    assert spans({f"p{n}": {"at": n} for n in range(200)}) == [("holding", 0, 125), ("holding", 125, 75)]
-
-
-def test_tables_are_never_mixed_and_overlaps_are_apart() -> None:
-    assert spans({"a": {"at": 0}, "b": {"at": 1, "table": "input"}}) == [("input", 1, 1), ("holding", 0, 1)]
-    assert spans({"a": {"at": 0, "type": "u32"}, "b": {"at": 1}}) == [("holding", 0, 2), ("holding", 1, 1)]
-    bits = {f"b{n}": {"at": 3, "type": "bool", "bit": n} for n in range(16)}
-    assert spans(bits) == [("holding", 3, 1)]
-
-
-def test_a_refused_block_is_cut_at_its_holes_first() -> None:
-    plan = Plan({f"p{at}": a_point(at=at) for at in (0, 1, 2, 5, 6)}, Limits(gap=4))
-    (block,) = plan.blocks
-    first, second = plan.split(block)
-    assert [(b.start, b.count) for b in (first, second)] == [(0, 3), (5, 2)]
-    for part in plan.split(second):
-        assert plan.split(part) == []
-    assert [(b.start, b.count) for b in plan.blocks] == [(0, 3), (5, 1), (6, 1)]
-
-
-async def test_points_a_device_does_not_have_do_not_cost_the_others(tmp_path: Path) -> None:
-    profile = modbus_profile(
-        {
-            f"p{at}": point(table="holding", at=at, type="u16", simulate={"shape": "constant", "value": at})
-            for at in range(8)
-        }
-    )
-    async with site("modbus_tcp", tmp_path, {"box": profile}) as made:
-        unit = made.far.units["box"]
-        plain = unit.answer
-
-        def picky(pdu: bytes) -> bytes:
-            start, count = struct.unpack(">HH", pdu[1:5])
-            return b"\x83\x02" if start <= 5 < start + count else plain(pdu)
-
-        unit.answer = picky  # type: ignore[method-assign]  # a device with a hole at register 5
-        async with made.driver:
-            batches = await take(made.driver, 0.5)
-        readings = by_signal(batches)
-        assert {r.value for at in (0, 1, 2, 3, 4, 6, 7) for r in readings[f"box/p{at}"]} == {0, 1, 2, 3, 4, 6, 7}
-        assert {r.reasons for r in readings["box/p5"]} == {(Reason.DEVICE_REFUSED,)}
-        assert made.driver.health()["box"].online
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=300), st.integers(1, 247), st.integers(1, 10))
-def test_random_bytes_on_a_serial_line_are_never_an_answer_of_the_wrong_shape(
-    data: bytes, unit: int, count: int
-) -> None:
-    request = read("holding", 7, count)
-    pdu = find(data, unit, request)
-    assert pdu is None or len(pdu) in {2, request.length}
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.binary(min_size=1, max_size=80), max_size=6), st.booleans())
-def test_random_bytes_only_ever_raise_our_own_errors(chunks: list[bytes], asked: bool) -> None:
-    tcp = TcpLine("w", ModbusTcpWire(kind="modbus_tcp", host="h"), {})
-    failures: list[DriverError] = []
-    tcp._fail = failures.append  # type: ignore[method-assign, assignment]  # only its errors matter here
-    tcp._request = read("holding", 0, 2) if asked else None
-    for chunk in chunks:
-        tcp.data_received(chunk)
-    assert all(isinstance(error, DriverError) for error in failures)
 
 
 @settings(max_examples=300, deadline=None)
@@ -205,6 +179,16 @@ def test_random_lines_are_unknown_or_bad_lines(line: bytes) -> None:
         ("past the end", {"at": 65535, "type": "u32"}),
         ("inputs are read only", {"table": "input", "write": {}}),
         ("range in order", {"range": [5, 5]}),
+        ("a text has a length", {"type": "text"}),
+        ("only a text has a length", {"length": 2}),
+        ("a text has no scale", {"type": "text", "length": 2, "scale": 10}),
+        ("bits end within the value", {"type": "u16", "bits": [8, 16]}),
+        ("bits go upwards", {"type": "u32", "bits": [8, 7]}),
+        ("bits of whole numbers only", {"type": "f32", "bits": [0, 1]}),
+        ("names of whole numbers only", {"type": "bcd16", "values": {1: "on"}}),
+        ("names are not written", {"values": {1: "on"}, "write": {}}),
+        ("bits are not written", {"bits": [0, 3], "write": {}}),
+        ("a scale is a number", {"scale": math.inf}),
         ("unknown key", {"adress": 4}),
     ],
 )
@@ -224,6 +208,33 @@ def test_names_in_a_profile_must_exist() -> None:
 def test_a_counter_rolls_over_at_its_width() -> None:
     profile = modbus_profile({"e": point(table="input", at=0, type="u32", scale=0.01, kind="delta")})
     assert profile.signals("m", 1)[0].rollover == pytest.approx(2**32 * 0.01)
+
+
+@pytest.mark.parametrize(
+    ("how", "at"),
+    [
+        ({"type": "bcd16"}, 10_000),
+        ({"type": "bcd32", "scale": 0.1}, 10_000_000),
+        ({"type": "u16"}, 65_536),
+        ({"type": "u16", "rollover": 10_000}, 10_000),
+        ({"type": "i32"}, None),  # it counts down as well
+        ({"type": "u32", "bits": [0, 9]}, None),
+    ],
+)
+def test_what_a_counter_counts_to_is_known(how: dict[str, Any], at: float | None) -> None:
+    assert a_point(kind="delta", **how).rolls_at == (None if at is None else pytest.approx(at))
+
+
+def test_a_map_that_counts_from_one_has_no_address_zero() -> None:
+    for broken in ({"points": {"p": point(table="holding", at=0, type="u16")}}, {"fingerprint": [SIGN]}):
+        with pytest.raises(ValidationError, match="counts from 1"):
+            ModbusProfile(**{**MAP, "first_address": 1, **broken})
+
+
+def test_a_value_longer_than_a_request_is_refused() -> None:
+    for points in ({"p": {"type": "u32"}}, {"p": {"type": "text", "length": 2}}):
+        with pytest.raises(ValidationError, match="max_registers"):
+            modbus_profile({name: point(table="holding", at=0, **how) for name, how in points.items()}, max_registers=1)
 
 
 def test_no_loop_is_needed_to_make_a_line(tmp_path: Path) -> None:

@@ -13,6 +13,16 @@ import pytest
 
 GATEWAY = (sys.executable, "-P", "-c", "from gateway.cli import main; main()")
 
+STUCK = """\
+scenario: stuck
+title_en: Circuit 1 never follows
+title_vi: Nhánh 1 không tác động
+teaches_en: x
+teaches_vi: x
+steps:
+  - {at: 0s, on: {points: lamps/circuit_1}, do: {ignore_writes: true}, say_en: x, say_vi: x}
+"""
+
 
 async def start(tmp_path: Path, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
@@ -24,7 +34,9 @@ async def start(tmp_path: Path, *arguments: str) -> asyncio.subprocess.Process:
 
 async def test_the_demo_ends_with_one_json_object_and_nothing_lost(tmp_path: Path) -> None:
     pytest.importorskip("amqtt", reason="the extra `demo` is not installed")
-    child = await start(tmp_path, "--for", "15s", "--json")
+    file = tmp_path / "stuck.yaml"
+    file.write_text(STUCK, encoding="utf-8")
+    child = await start(tmp_path, "--for", "15s", "--json", "--scenario", str(file))
     async with asyncio.timeout(120):
         out, err = await child.communicate()
     assert child.returncode == 0, err.decode() + (tmp_path / "demo" / "demo.log").read_text()
@@ -35,7 +47,10 @@ async def test_the_demo_ends_with_one_json_object_and_nothing_lost(tmp_path: Pat
     assert summary["readings"] > 200
     assert summary["records_stored"] == summary["records_received"] > 50
     assert (summary["lost"], summary["duplicates"], summary["set_aside"]) == (0, 0, 0)
-    assert summary["commands"]["applied"] == summary["commands"]["sent"] >= 2
+    commands = summary["commands"]
+    answered = commands["applied"] + commands["unverified"]
+    assert 2 <= answered <= commands["sent"] <= answered + 1, "one may be under way at the end"
+    assert commands["unverified"] >= 1, "a lamp that does not follow is never called switched"
     camera = summary["cameras"]["junction"]
     assert sum(camera["truth"].values()) >= 3
     for way, truth in camera["truth"].items():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.indicator import Indicator
-from gateway.model.measure import Forward, Kind, Quality, Reading, Reason, Signal, Value
+from gateway.model.measure import Forward, Kind, Quality, Reading, Reason, Rule, Signal, Value
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.windows import growth
 from tests.kit.clock import ManualClock
@@ -149,9 +149,55 @@ def test_a_clock_that_jumps_ahead_leaves_no_windows_between() -> None:
 def test_a_clock_that_jumps_back_still_counts_every_reading() -> None:
     clock = ManualClock(T0)
     pipeline = Pipeline([signal(Kind.COUNT)], clock)
-    pipeline.accept([Reading("s", T0 + 30_000, 1.0), Reading("s", T0 - 500_000, 2.0)])
+    pipeline.accept([Reading("s", T0 + 30_000, 1.0)])
+    clock.step(-500)
+    assert pipeline.accept([Reading("s", T0 - 500_000, 2.0)]) == []
     (closed,) = pipeline.close(T0 + MINUTE)
     assert closed.value == 2
+
+
+@pytest.mark.parametrize("forward", ["windows", "both"])
+def test_a_reading_from_before_the_open_window_is_a_record_of_its_own(forward: str) -> None:
+    clock = ManualClock(T0 + 10 * MINUTE)
+    pipeline = Pipeline([signal(Kind.SUM, forward=Forward(forward), rule=Rule(high=100, max_step=1))], clock)
+    pipeline.accept([Reading("s", T0 + 10 * MINUTE, 7.0)])
+    late = pipeline.accept(
+        [
+            Reading("s", T0, 50.0),
+            Reading("s", T0 + MINUTE, 500.0, Quality.BAD, (Reason.CALIBRATING,)),
+            Reading.missing("s", T0 + 2 * MINUTE, Reason.DEVICE_FAULT),
+        ]
+    )
+    assert [(i.start_ms, i.end_ms, i.value, i.quality, i.reasons) for i in late] == [
+        (None, T0, 50.0, Quality.GOOD, (Reason.REPLAYED,)),
+        (None, T0 + MINUTE, 500.0, Quality.BAD, (Reason.CALIBRATING, Reason.REPLAYED, Reason.OUT_OF_RANGE)),
+        (None, T0 + 2 * MINUTE, None, Quality.MISSING, (Reason.DEVICE_FAULT, Reason.REPLAYED)),
+    ]
+    assert pipeline.latest(clock.now_ms())["s"].value == 7.0
+    (closed,) = pipeline.close(T0 + 11 * MINUTE)
+    assert closed.value == 7.0
+    assert Reason.REPLAYED not in closed.reasons
+
+
+def test_an_answer_that_was_under_way_when_its_window_closed_is_not_late() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(Kind.COUNT)], clock)
+    clock.advance(60.001)
+    pipeline.close(clock.now_ms())
+    assert pipeline.accept([Reading("s", T0 + MINUTE - 1, 1.0)]) == []
+    (closed,) = pipeline.close(T0 + 2 * MINUTE)
+    assert closed.value == 1
+
+
+def test_what_comes_late_where_every_reading_is_forwarded_says_so_and_does_not_become_the_latest() -> None:
+    clock = ManualClock(T0 + 10 * MINUTE)
+    pipeline = Pipeline([signal(forward=Forward.EVERY, rule=Rule(max_step=1))], clock)
+    out = pipeline.accept([Reading("s", T0 + 10 * MINUTE, 7.0), Reading("s", T0, 50.0)])
+    assert [(i.value, i.quality, i.reasons) for i in out] == [
+        (7.0, Quality.GOOD, ()),
+        (50.0, Quality.GOOD, (Reason.REPLAYED,)),
+    ]
+    assert pipeline.latest(clock.now_ms())["s"].value == 7.0
 
 
 def test_an_unset_clock_is_said_with_every_value() -> None:

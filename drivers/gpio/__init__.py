@@ -1,0 +1,1 @@
+"""Dry contacts and pulse outputs on input pins of this machine."""

@@ -1,0 +1,1 @@
+"""Devices and stations that answer GET with JSON."""

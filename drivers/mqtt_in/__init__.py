@@ -1,0 +1,1 @@
+"""Devices that publish to a broker on site. See README.md."""
