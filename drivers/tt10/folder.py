@@ -65,7 +65,7 @@ class Folder:
     def look(self, now: float, wanted: Callable[[Arrival], bool]) -> list[Arrival]:
         """Whole files that were not given before and are wanted, oldest first. `now`: monotonic seconds. Raises
         OSError when the folder cannot be read."""
-        for arrival in self._files(self._root, now):
+        for arrival in self._files(self._root, now, fresh=True):
             if arrival.name not in self._unsure and arrival.name not in self._given and wanted(arrival):
                 self._unsure[arrival.name] = _Unsure(arrival)
         whole = sorted(unsure.arrival for unsure in list(self._unsure.values()) if self._is_whole(unsure, now))
@@ -93,13 +93,15 @@ class Folder:
             return False
         return found.st_size > 0 and now - unsure.since >= self._still_s
 
-    def _files(self, folder: Path, now: float) -> Iterator[Arrival]:
+    def _files(self, folder: Path, now: float, *, fresh: bool = False) -> Iterator[Arrival]:
+        """fresh: only of folders that were listed just now; the others hold nothing new."""
         listing = self._listing(folder, now)
         if listing is None:
             return
-        yield from listing.files
+        if not fresh or listing.listed_at == now:
+            yield from listing.files
         for inner in listing.folders:
-            yield from self._files(inner, now)
+            yield from self._files(inner, now, fresh=fresh)
 
     def _listing(self, folder: Path, now: float) -> _Listing | None:
         try:

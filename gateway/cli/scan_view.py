@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +17,9 @@ from drivers.scan import Asking, Event, FoundUnit, Noise, OpenPort, Overheard, R
 from drivers.scan.fit import LIKELY, SURE, Fit
 from drivers.scan.ports import SerialPortFound
 from drivers.settings import ModbusRtuWire
+
+_LEAST_TEXT: Final = 6
+"""Characters from which on bytes are not text by chance."""
 
 
 class ScanView:
@@ -58,6 +61,11 @@ def _line(event: FoundUnit | Noise | Overheard | OpenPort) -> str:
         return f"[green]{event.at} unit {event.unit}[/]: {event.said} {took}"
     if isinstance(event, Noise):
         units = f" (units {_listed(event.units)})" if event.units else ""
+        if text := _as_text(event.sample):
+            return (
+                f"[yellow]{event.at}[/]: this is text, not Modbus: {escape(text)}: a wire of kind text_lines? "
+                "/ thiết bị gửi dòng văn bản, không phải Modbus"
+            )
         return (
             f"[yellow]{event.at}[/]: something talks here, other settings, or two units with one number{units}: "
             f"{event.sample.hex(' ')} / có tín hiệu nhưng sai thông số"
@@ -68,6 +76,12 @@ def _line(event: FoundUnit | Noise | Overheard | OpenPort) -> str:
             "Stop it first / một thiết bị chủ khác đang hỏi trên đường dây này, hãy dừng nó trước"
         )
     return f"[yellow]{event.at}[/]: the port is open, no unit answered: {escape(event.why)}"
+
+
+def _as_text(sample: bytes) -> str:
+    """The sample as text if it can only be that: an instrument that sends lines."""
+    text = sample.decode("ascii", errors="replace").strip()
+    return text if len(text) >= _LEAST_TEXT and text.isprintable() and "\ufffd" not in text else ""
 
 
 def document(events: Sequence[Event], *, stopped: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,18 +92,29 @@ async def _own(site: LoadedSite, device: str | None) -> AsyncIterator[Look]:
     """Our own drivers, watched over as the gateway does it; what they say is judged, and stored nowhere."""
     from gateway.cli.watch_own import OwnWires
 
-    # What the supervisors log stands in the table already.
-    logging.getLogger("gateway.supervise").setLevel(logging.CRITICAL)
-    logging.getLogger("drivers").setLevel(logging.CRITICAL)
     wires = OwnWires(site, device)
     # No TaskGroup: it would wrap what the view raises, and a supervisor ends only when it is cancelled.
     tasks = [asyncio.create_task(source.run()) for source in wires.sources]
     try:
-        yield wires.status
+        with _silenced("gateway.supervise", "drivers"):  # what they log stands in the table already
+            yield wires.status
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+@contextlib.contextmanager
+def _silenced(*names: str) -> Iterator[None]:
+    loggers = {name: logging.getLogger(name) for name in names}
+    before = {name: logger.level for name, logger in loggers.items()}
+    for logger in loggers.values():
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, logger in loggers.items():
+            logger.setLevel(before[name])
 
 
 def only(status: dict[str, Any], device: str | None) -> dict[str, Any]:
