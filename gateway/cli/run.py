@@ -15,6 +15,8 @@ import typer
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
+log = logging.getLogger("gateway")
+
 
 def run(
     file: Annotated[Path, typer.Argument(help="The site file. / Tệp cấu hình điểm.")],
@@ -28,7 +30,10 @@ def run(
     from gateway.app import Gateway
 
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
-    asyncio.run(_until_signal(Gateway(load_site(file))))
+    site = load_site(file)
+    for finding in site.warnings:
+        log.warning("%s", str(finding).replace("\n    hint:", "; hint:"))
+    asyncio.run(_until_signal(Gateway(site)))
 
 
 async def _until_signal(gateway: Gateway) -> None:

@@ -46,9 +46,16 @@ async def noisy(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield made
 
 
-@pytest.fixture(params=[kind for kind in KINDS if kind_of(kind).WRITES])
+@pytest.fixture(params=kinds_that("delay"))
 async def asked(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    """Wires whose devices can be asked and switched."""
+    """Wires whose devices only speak when spoken to, and may take their time. There are two of them."""
+    async with site(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind_of(kind).WRITES])
+async def written(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    """Wires whose devices take commands."""
     async with site(request.param, tmp_path) as made:
         yield made
 
@@ -201,51 +208,52 @@ async def test_late_answers_are_never_readings(asked: Site) -> None:
 
 
 async def test_a_cancelled_request_leaves_the_wire_in_order(asked: Site) -> None:
+    device, point = asked.driver.signals[0].id.split("/")
+    other, good = asked.driver.signals[1].id.split("/")[1], asked.good[asked.driver.signals[1].id]
     async with asked.driver:
         asked.break_(delay_s=0.4 * TIMEOUT_S)
         for _ in range(3):
-            reading = asyncio.create_task(asked.driver.read_once("left", "a"))
+            reading = asyncio.create_task(asked.driver.read_once(device, point))
             await asyncio.sleep(0.2 * TIMEOUT_S)
             reading.cancel()
-            (row,) = await asked.driver.read_once("left", "b")
-            assert row.reading.value in {-2.5, None}
+            (row,) = await asked.driver.read_once(device, other)
+            assert row.reading.value in {good, None}
             with pytest.raises(asyncio.CancelledError):
                 await reading
         asked.break_(delay_s=0.0)
-        (row,) = await asked.driver.read_once("left", "b")
-        assert row.reading.value == -2.5
+        (row,) = await asked.driver.read_once(device, other)
+        assert row.reading.value == good
 
 
 async def test_users_of_one_wire_take_turns(asked: Site) -> None:
+    signals = [signal.id for signal in asked.driver.signals]
     async with asked.driver:
-        both = [asked.driver.read_once(d, p) for _ in range(4) for d in ("left", "right") for p in ("a", "b", "c")]
-        rows = [row for rows in await asyncio.gather(*both) for row in rows]
-    assert {(row.reading.signal, row.reading.value) for row in rows} == {
-        (signal, asked.good[signal]) for signal in ("left/a", "left/b", "left/c", "right/a", "right/b", "right/c")
-    }
+        all_at_once = [asked.driver.read_once(*signal.split("/")) for _ in range(4) for signal in signals]
+        rows = [row for rows in await asyncio.gather(*all_at_once) for row in rows]
+    assert {(row.reading.signal, row.reading.value) for row in rows} == set(asked.good.items())
 
 
-async def test_a_write_is_read_back_while_polls_go_on(asked: Site) -> None:
-    async with asked.driver:
-        polling = asyncio.create_task(take(asked.driver, 6 * asked.every_s))
-        await asyncio.sleep(asked.every_s)
+async def test_a_write_is_read_back_while_polls_go_on(written: Site) -> None:
+    async with written.driver:
+        polling = asyncio.create_task(take(written.driver, 6 * written.every_s))
+        await asyncio.sleep(written.every_s)
         for on in (True, False, True):
-            said = await asked.driver.apply("right/lamp", on)
+            said = await written.driver.apply("right/lamp", on)
             assert (said.reading.signal, said.reading.value, said.verified) == ("right/lit", on, True)
-        said = await asked.driver.apply("left/set", 12.5)
+        said = await written.driver.apply("left/set", 12.5)
         assert (said.reading.signal, said.reading.value, said.verified) == ("left/set", 12.5, True)
-        assert (await asked.driver.read("left/set")).value == 12.5
+        assert (await written.driver.read("left/set")).value == 12.5
         readings = by_signal(await polling)
-    assert asked.far.units["right"].writes == [("coil", 3, [1]), ("coil", 3, [0]), ("coil", 3, [1])]
-    assert asked.far.units["left"].writes == [("holding", 20, [25])]
+    assert written.far.units["right"].writes == [("coil", 3, [1]), ("coil", 3, [0]), ("coil", 3, [1])]
+    assert written.far.units["left"].writes == [("holding", 20, [25])]
     assert readings["right/lit"][-1].value is True
     assert readings["left/lit"][-1].value is False
 
 
-async def test_a_device_that_ignores_a_write_is_not_verified(asked: Site) -> None:
-    async with asked.driver:
-        asked.far.units["right"].load("discrete", 3, [0])
-        said = await asked.driver.apply("right/lamp", True)
+async def test_a_device_that_ignores_a_write_is_not_verified(written: Site) -> None:
+    async with written.driver:
+        written.far.units["right"].load("discrete", 3, [0])
+        said = await written.driver.apply("right/lamp", True)
     assert (said.reading.value, said.verified) == (False, False)
 
 

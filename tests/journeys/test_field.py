@@ -85,6 +85,7 @@ async def test_a_dead_rtu_slave_slows_its_neighbours_by_no_more_than_its_own_tim
 async def test_the_watchdog_is_fed_while_everything_turns_and_ready_is_said_once(
     site: TestSite, broker: Mosquitto
 ) -> None:
+    site.profile["confirmed"] = False
     site.write()
     address = site.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -101,5 +102,6 @@ async def test_the_watchdog_is_fed_while_everything_turns_and_ready_is_said_once
             async with asyncio.timeout(5):
                 while b"STOPPING=1" not in said:
                     said.append(await loop.sock_recv(manager, 100))
+    assert "unconfirmed-profile devices.d1.profile" in site.log  # it runs, and says what it doubts
     assert said[0] == b"READY=1"
     assert said.count(b"READY=1") == 1

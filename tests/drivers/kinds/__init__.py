@@ -5,7 +5,7 @@ profiles()          device -> profile
 apart(n)            the key that tells the n-th device apart, for its DeviceSettings
 GOOD                signal -> what it says
 EVERY_S             a period that suits it
-FAULTS              which faults its far end knows: silent, garbage
+FAULTS              which faults its far end knows: silent, garbage, delay (it is asked and may be slow)
 WRITES              its devices take commands
 SHARED              why two drivers may use it at once; empty if they may not
 """

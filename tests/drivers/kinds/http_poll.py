@@ -9,7 +9,7 @@ from tests.drivers.kit import TIMEOUT_S, free_port, point
 
 WRITES = False
 EVERY_S = 0.1
-FAULTS = frozenset({"silent", "garbage"})
+FAULTS = frozenset({"silent", "garbage", "delay"})
 SHARED = "a web server decides itself how many connections it takes"
 GOOD = {
     "left/t": 28.5,

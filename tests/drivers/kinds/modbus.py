@@ -7,7 +7,7 @@ from tests.drivers.kit import point
 
 WRITES = True
 EVERY_S = 0.1
-FAULTS = frozenset({"silent", "garbage"})
+FAULTS = frozenset({"silent", "garbage", "delay"})
 GOOD = {
     "left/a": 1000,
     "left/b": -2.5,
