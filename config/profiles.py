@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, get_args
 
-from pydantic import TypeAdapter
-
 from config import load
 from config.findings import Code, Finding, in_order
 from config.load import Tree
 from config.words import did_you_mean, validated
 from drivers import decoded
-from drivers.profiles import AnyProfile, Profile
+from drivers.profiles import AnyProfile, adapter
 from gateway.model.errors import BadFrame
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _HEAD = re.compile(r"^points:", re.MULTILINE)
-_ADAPTER: TypeAdapter[AnyProfile] = TypeAdapter(Profile)
 
 
 def own_folder() -> pathlib.Path:
@@ -172,7 +169,7 @@ def read_profile(file: pathlib.Path) -> tuple[AnyProfile | None, list[Finding]]:
     tree = load.read(file)
     if tree.findings and tree.data is None:
         return None, tree.findings
-    checked = validated(tree, _ADAPTER)
+    checked = validated(tree, adapter(str(tree.get(("driver",)))))
     profile, findings = checked[0], [*tree.findings, *checked[1]]
     named = tree.get(("profile",))
     if isinstance(named, str) and named != file.stem:
