@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from drivers.inlet import Cutter, Inlet
-from drivers.once import PointRead
+from drivers.once import PointRead, nothing_there
 from drivers.profiles import AnyProfile, FramesProfile, LinesProfile
 from drivers.serial_port import SerialSettings
 from drivers.settings import BinaryFramesWire, DeviceSettings, TextLinesWire
@@ -140,8 +140,7 @@ class Instrument:
         is given to one listener only."""
         wanted = [name for name in self._profile.points if point in {None, name}]
         if device != self._device or not wanted:
-            place = device if point is None else f"{device}/{point}"
-            raise Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")
+            raise nothing_there(device, point)
         began = self._clock.monotonic()
         self._inlet.forget()
         asking = _Asking(self._inlet, self._speech.ask, self._every_s, began)

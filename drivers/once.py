@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.model.errors import Unsupported
 from gateway.model.measure import Reading
 
 
@@ -34,3 +35,9 @@ class PointRead:
             "ms": round(self.answer_ms, 1),
             "error": self.error,
         }
+
+
+def nothing_there(device: str, point: str | None) -> Unsupported:
+    """Somebody asked for what is not on this wire."""
+    place = device if point is None else f"{device}/{point}"
+    return Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")

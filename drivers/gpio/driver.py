@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from drivers.gpio.chip import Edge, Pin, Pins, pins_at
 from drivers.gpio.debounce import Contact
-from drivers.once import PointRead
+from drivers.once import PointRead, nothing_there
 from drivers.profiles import AnyProfile, ContactPoint, ContactProfile
 from drivers.schedule import Schedule
 from drivers.settings import DeviceSettings, GpioWire
@@ -112,8 +112,7 @@ class GpioDriver:
         LinkDown, and Unsupported for names that are not on this wire."""
         watched = self._devices.get(device)
         if watched is None or point not in {None, watched.signal.rpartition("/")[2]}:
-            place = device if point is None else f"{device}/{point}"
-            raise Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")
+            raise nothing_there(device, point)
         self._check()
         name = watched.signal.rpartition("/")[2]
         reading = Reading(watched.signal, self._clock.now_ms(), watched.contact.value)

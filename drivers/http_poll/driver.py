@@ -13,7 +13,7 @@ from drivers.http_poll.device import HttpDevice, Wire
 from drivers.http_poll.host import Host
 from drivers.http_poll.paths import target
 from drivers.link import Link
-from drivers.once import PointRead
+from drivers.once import PointRead, nothing_there
 from drivers.polling import poll_all
 from drivers.profiles import AnyProfile, HttpProfile
 from drivers.settings import DeviceSettings, HttpPollWire
@@ -87,8 +87,7 @@ class HttpDriver:
         known = [s.id.rpartition("/")[2] for s in self._signals if s.id.rpartition("/")[0] == device]
         names = [name for name in known if point in {None, name}]
         if not names:
-            place = device if point is None else f"{device}/{point}"
-            raise Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")
+            raise nothing_there(device, point)
         return await self._devices[device].look(names)
 
 

@@ -11,7 +11,7 @@ from typing import Self
 from drivers.link import Link
 from drivers.modbus.device import ModbusDevice, Wire
 from drivers.modbus.line import Line
-from drivers.once import PointRead
+from drivers.once import PointRead, nothing_there
 from drivers.polling import poll_all
 from drivers.profiles import AnyProfile, ModbusProfile
 from drivers.settings import DeviceSettings, ModbusRtuWire, ModbusTcpWire
@@ -100,8 +100,7 @@ class ModbusDriver:
         if point is not None:
             signals = [signal for signal in signals if signal == f"{device}/{point}"]
         if not signals:
-            place = device if point is None else f"{device}/{point}"
-            raise Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")
+            raise nothing_there(device, point)
         return await self._devices[device].look(signals)
 
 

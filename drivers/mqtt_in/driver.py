@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from drivers.json_values import fields, values
 from drivers.mqtt_in.ear import Broker, Ear, Message
-from drivers.once import PointRead
+from drivers.once import PointRead, nothing_there
 from drivers.profiles import AnyProfile, MqttProfile
 from drivers.settings import DeviceSettings, MqttInWire
 from drivers.surroundings import Surroundings
@@ -171,8 +171,7 @@ class MqttInDriver:
         there = self._devices.get(device)
         wanted = [name for name in there.points if point in {None, name}] if there else []
         if there is None or not wanted:
-            place = device if point is None else f"{device}/{point}"
-            raise Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")
+            raise nothing_there(device, point)
         ear = self._listening()
         ear.forget()
         began = self._clock.monotonic()

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from drivers.profiles import ContactPoint, ContactProfile
 from drivers.settings import GpioWire
-from drivers.simulate.far_end import FarEnd, SimulatedDevice, Stage
-from gateway.model.errors import LinkDown
+from drivers.simulate.far_end import SimulatedDevice, Stage
+from drivers.simulate.served import Peer, ServedEnd
 
 _TICK_S: Final = 0.02
 _BOUNCES_NS: Final = (0, 300_000, 900_000)
@@ -81,7 +81,7 @@ class SimulatedPin:
         self.busy_until = time.monotonic() + self.hold_s
 
 
-class GpioEnd(FarEnd):
+class GpioEnd(ServedEnd):
     """`pins` by number. `set` moves one by hand; `lose` lets edges fall out of the queue."""
 
     def __init__(self, path: Path, devices: Mapping[str, SimulatedDevice]) -> None:
@@ -92,40 +92,32 @@ class GpioEnd(FarEnd):
             assert isinstance(device.profile, ContactProfile)  # noqa: S101 - config checks that profiles fit their wires
             [(name, point)] = device.profile.points.items()
             self.pins[device.settings.pin or 0] = SimulatedPin(device, name, point, 1 if point.active_low else 0)
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Transport] = set()
         self._tick: asyncio.TimerHandle | None = None
 
+    @property
+    def at(self) -> str:
+        return str(self._path)
+
+    async def serve(self) -> asyncio.Server:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.is_socket():
+            self._path.unlink()
+        elif self._path.exists():
+            raise FileExistsError(0, "something else stands there")
+        return await asyncio.get_running_loop().create_unix_server(lambda: _Peer(self), str(self._path))
+
     async def plug(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.is_socket():
-                self._path.unlink()
-            elif self._path.exists():
-                raise FileExistsError(0, "something else stands there")
-            self._server = await loop.create_unix_server(lambda: _Peer(self), str(self._path))
-        except OSError as error:
-            raise LinkDown(
-                f"{self._path} cannot be made: {error.strerror or error}",
-                where="simulate",
-                hint="for a rehearsal let `chip` name a path that does not exist yet, such as ./run/gpiochip0",
-            ) from error
-        self._tick = loop.call_soon(self._move)  # type: ignore[assignment]  # a Handle is cancelled alike
+        await super().plug()
+        self._tick = asyncio.get_running_loop().call_soon(self._move)  # type: ignore[assignment]  # a Handle is cancelled alike
 
     async def unplug(self) -> None:
-        server, self._server = self._server, None
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
-        if server is None:
-            return
-        server.close()
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        for transport in tuple(self._open):
-            transport.abort()
-        await server.wait_closed()
+        if self._server is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+        await super().unplug()
 
     def play(self, device: str, given: Any) -> None:
         for pin in self.pins.values():
@@ -168,11 +160,8 @@ class GpioEnd(FarEnd):
 
     # What a gateway does.
 
-    def opened(self, transport: asyncio.Transport) -> None:
-        self._open.add(transport)
-
     def closed(self, transport: asyncio.Transport) -> None:
-        self._open.discard(transport)
+        super().closed(transport)
         for pin in self.pins.values():
             if pin.owner is transport:
                 pin.owner = None
@@ -194,23 +183,10 @@ class GpioEnd(FarEnd):
         transport.write(json.dumps(answer).encode() + b"\n")
 
 
-class _Peer(asyncio.Protocol):
-    def __init__(self, end: GpioEnd) -> None:
-        self._end = end
-        self._buffer = b""
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_unix_server makes
-        self._transport = transport
-        self._end.opened(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._end.closed(self._transport)
-
+class _Peer(Peer[GpioEnd]):
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        line, newline, rest = self._buffer.partition(b"\n")
+        self.buffer += data
+        line, newline, rest = self.buffer.partition(b"\n")
         if newline:
-            self._buffer = rest
-            self._end.taken(self._transport, [int(pin) for pin in json.loads(line)["pins"]])
+            self.buffer = rest
+            self.end.taken(self.transport, [int(pin) for pin in json.loads(line)["pins"]])

@@ -12,15 +12,15 @@ from drivers.http_poll.paths import target
 from drivers.json_values import as_text, told
 from drivers.profiles import HttpProfile
 from drivers.settings import HttpPollWire
-from drivers.simulate.far_end import GARBAGE, FarEnd, SimulatedDevice, Stage
-from gateway.model.errors import LinkDown
+from drivers.simulate.far_end import GARBAGE, SimulatedDevice, Stage
+from drivers.simulate.served import Peer, ServedEnd
 
 
 def make(wire: HttpPollWire, devices: Mapping[str, SimulatedDevice], stage: Stage) -> HttpEnd:  # noqa: ARG001 - alike
     return HttpEnd(wire, devices)
 
 
-class HttpEnd(FarEnd):
+class HttpEnd(ServedEnd):
     """Serves every request of its devices' profiles; 404 for all else. `fault.refuse` is a status here."""
 
     def __init__(self, wire: HttpPollWire, devices: Mapping[str, SimulatedDevice]) -> None:
@@ -33,42 +33,20 @@ class HttpEnd(FarEnd):
                 parts = urlsplit(target(wire.url, path, device.settings.address))
                 self._routes[parts._replace(scheme="", netloc="").geturl()] = device, device.profile, source
         self._played: dict[str, Mapping[str, Any]] = {}
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Transport] = set()
-        self.connections = 0
 
-    async def plug(self) -> None:
+    @property
+    def at(self) -> str:
+        return self._wire.url
+
+    async def serve(self) -> asyncio.Server:
         parts = urlsplit(self._wire.url)
-        try:
-            if parts.scheme == "https":
-                raise OSError("a rehearsal has no certificate")  # noqa: TRY301 - one way out for both
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: _Peer(self), parts.hostname, parts.port or 80)
-        except OSError as error:
-            raise LinkDown(
-                f"{self._wire.url} cannot be served: {error.strerror or error}",
-                where="simulate",
-                hint="for a rehearsal use http://127.0.0.1 and a port above 1023 that is free",
-            ) from error
-
-    async def unplug(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-        for transport in tuple(self._open):
-            transport.abort()
-        if server is not None:
-            await server.wait_closed()
+        if parts.scheme == "https":
+            raise OSError("a rehearsal has no certificate")
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: _Peer(self), parts.hostname, parts.port or 80)
 
     def play(self, device: str, given: Any) -> None:
         self._played[device] = given
-
-    def opened(self, transport: asyncio.Transport) -> None:
-        self._open.add(transport)
-        self.connections += 1
-
-    def closed(self, transport: asyncio.Transport) -> None:
-        self._open.discard(transport)
 
     def request(self, transport: asyncio.Transport, path: str) -> None:
         if path not in self._routes:
@@ -102,26 +80,13 @@ def _send(transport: asyncio.Transport, answer: bytes) -> None:
         transport.write(answer)
 
 
-class _Peer(asyncio.Protocol):
-    def __init__(self, end: HttpEnd) -> None:
-        self._end = end
-        self._buffer = b""
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
-        self._transport = transport
-        self._end.opened(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._end.closed(self._transport)
-
+class _Peer(Peer[HttpEnd]):
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while b"\r\n\r\n" in self._buffer:
-            head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
             method, _, rest = head.decode("latin-1").partition(" ")
             if method == "GET":
-                self._end.request(self._transport, rest.partition(" ")[0])
+                self.end.request(self.transport, rest.partition(" ")[0])
             else:
-                self._transport.write(_answer(405, b"{}"))
+                self.transport.write(_answer(405, b"{}"))

@@ -13,7 +13,7 @@ from drivers.serial_port import SerialSettings
 from drivers.settings import ModbusRtuWire, ModbusTcpWire
 from drivers.simulate.far_end import GARBAGE, FarEnd, Fault, PtyEnd, SimulatedDevice, Stage
 from drivers.simulate.modbus import SimulatedUnit, respond
-from gateway.model.errors import LinkDown
+from drivers.simulate.served import Peer, ServedEnd
 
 _HEADER: Final = struct.Struct(">HHHB")
 _SILENCE_CHARACTERS: Final = 3.5
@@ -35,7 +35,7 @@ def _play(units: Mapping[int, SimulatedUnit], device: str, given: Mapping[Table,
             unit.load(table, at, words)
 
 
-class TcpEnd(FarEnd):
+class TcpEnd(ServedEnd):
     """A Modbus TCP server on the wire's host and port. Units it does not have are answered for as a TCP gateway
     does, with exception 11."""
 
@@ -43,39 +43,17 @@ class TcpEnd(FarEnd):
         super().__init__()
         self._wire = wire
         self._units = units
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Transport] = set()
-        self.connections = 0
 
-    async def plug(self) -> None:
+    @property
+    def at(self) -> str:
+        return f"{self._wire.host}:{self._wire.port}"
+
+    async def serve(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: _TcpPeer(self), self._wire.host, self._wire.port)
-        except OSError as error:
-            raise LinkDown(
-                f"{self._wire.host}:{self._wire.port} cannot be served: {error.strerror or error}",
-                where="simulate",
-                hint="for a rehearsal use 127.0.0.1 and a port above 1023 that is free",
-            ) from error
-
-    async def unplug(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-        for transport in tuple(self._open):
-            transport.abort()
-        if server is not None:
-            await server.wait_closed()
+        return await loop.create_server(lambda: _TcpPeer(self), self._wire.host, self._wire.port)
 
     def play(self, device: str, given: Any) -> None:
         _play(self._units, device, given)
-
-    def opened(self, transport: asyncio.Transport) -> None:
-        self._open.add(transport)
-        self.connections += 1
-
-    def closed(self, transport: asyncio.Transport) -> None:
-        self._open.discard(transport)
 
     def request(self, transport: asyncio.Transport, number: int, unit: int, pdu: bytes) -> None:
         def send(answer: bytes) -> None:
@@ -90,28 +68,15 @@ class TcpEnd(FarEnd):
             send(bytes((pdu[0] | 0x80, _NO_UNIT)))
 
 
-class _TcpPeer(asyncio.Protocol):
-    def __init__(self, end: TcpEnd) -> None:
-        self._end = end
-        self._buffer = b""
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
-        self._transport = transport
-        self._end.opened(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._end.closed(self._transport)
-
+class _TcpPeer(Peer[TcpEnd]):
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= 8:
-            number, _, length, unit = _HEADER.unpack_from(self._buffer)
-            if len(self._buffer) < 6 + length:
+        self.buffer += data
+        while len(self.buffer) >= 8:
+            number, _, length, unit = _HEADER.unpack_from(self.buffer)
+            if len(self.buffer) < 6 + length:
                 return
-            pdu, self._buffer = self._buffer[7 : 6 + length], self._buffer[6 + length :]
-            self._end.request(self._transport, number, unit, pdu)
+            pdu, self.buffer = self.buffer[7 : 6 + length], self.buffer[6 + length :]
+            self.end.request(self.transport, number, unit, pdu)
 
 
 class RtuEnd(PtyEnd):

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drivers.once import PointRead
+from drivers.once import PointRead, nothing_there
 from drivers.profiles import AnyProfile, Tt10Profile
 from drivers.settings import DeviceSettings, Tt10FilesWire
 from drivers.surroundings import Surroundings
@@ -258,8 +258,7 @@ class Tt10Driver:
         for address, station in self._stations.items():
             if station.device == device and (point is None or point in station.profile.points):
                 return address, station
-        place = device if point is None else f"{device}/{point}"
-        raise Unsupported("there is no such device or point on this wire", where=place, hint="see `gateway check`")
+        raise nothing_there(device, point)
 
     def _rows(self, station: _Station, point: str | None, arrival: Arrival, data: bytes) -> list[PointRead]:
         found = understood(station.profile, data)
