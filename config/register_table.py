@@ -21,6 +21,7 @@ from drivers.profiles import ModbusPoint, ModbusProfile, Order, Table
 T = TypeVar("T")
 _HEADING_ROWS: Final = 20
 _MAX_BYTES: Final = 1 << 20
+_SAVE_AGAIN: Final = "save it from the spreadsheet as CSV UTF-8"
 _ENERGY: Final = frozenset({"W.h", "kW.h", "MW.h", "var.h", "kvar.h", "kV.A.h"})
 _UNUSED: Final = re.compile(r"reserved?|spare|unused|not used|du phong|khong dung")
 
@@ -108,13 +109,20 @@ def convert(file: pathlib.Path, wanted: Wanted) -> Converted:
 def _table(sheet: _Sheet, file: pathlib.Path) -> list[tuple[int, list[str]]]:
     """The rows under the heading, with their line numbers; empty ones and repeated headings left out."""
     text = _text(sheet, file)
-    rows = list(_csv_rows(text)) if text else []
+    try:
+        rows = list(_csv_rows(text)) if text else []
+    except csv.Error as error:
+        sheet.say(Code.NOT_READABLE, 1, "", f"this is no CSV: {error}", "look for a quote that is not closed")
+        return []
     for number, (_, row) in enumerate(rows[:_HEADING_ROWS]):
         columns = _columns(row)
         if "address" in columns and len(columns) >= 2:
             sheet.columns = columns
             sheet.hexadecimal = frozenset(c for c, at in columns.items() if "hex" in row[at].lower())
-            return [(line, r) for line, r in rows[number + 1 :] if any(r) and r != row]
+            under = [(line, r) for line, r in rows[number + 1 :] if any(r) and r != row]
+            if not under:
+                sheet.say(Code.BAD_ROW, rows[number][0], "", "no register stands under the heading", _SAVE_AGAIN)
+            return under
     if text:
         sheet.say(
             Code.BAD_ROW, 1, "", "no heading with an address column was found",
@@ -129,15 +137,15 @@ def _text(sheet: _Sheet, file: pathlib.Path) -> str:
         wide = raw.startswith((b"\xff\xfe", b"\xfe\xff"))  # what spreadsheets call "Unicode text"
         text = raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        sheet.say(Code.NOT_READABLE, 1, "", "this is not UTF-8 text", "save it from the spreadsheet as CSV UTF-8")
+        sheet.say(Code.NOT_READABLE, 1, "", "this is not UTF-8 text", _SAVE_AGAIN)
         return ""
     except OSError as error:
         sheet.say(Code.NOT_READABLE, 1, "", f"cannot be read: {error.strerror}", "check the name of the file")
         return ""
+    if not raw:
+        sheet.say(Code.NOT_READABLE, 1, "", "this file is empty", _SAVE_AGAIN)
     if len(raw) > _MAX_BYTES or "\0" in text:
-        sheet.say(
-            Code.NOT_READABLE, 1, "", "this is no table of registers", "save it from the spreadsheet as CSV UTF-8"
-        )
+        sheet.say(Code.NOT_READABLE, 1, "", "this is no table of registers", _SAVE_AGAIN)
         return ""
     return text
 
@@ -147,7 +155,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
     named = re.match(r"sep=(.)\r?\n", text)
     counts = {mark: sum(line.count(mark) for line in text.splitlines()[:50]) for mark in ";\t,"}
     mark = named[1] if named else max(counts, key=lambda m: counts[m])
-    reader = csv.reader(io.StringIO(text), delimiter=mark)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark)  # any end of line, also a lone \r
     line = 1
     for row in reader:
         if not (named and line == 1):

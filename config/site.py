@@ -20,7 +20,7 @@ class SiteInvalid(ConfigError):
     def __init__(self, path: pathlib.Path, findings: Sequence[Finding]) -> None:
         errors = [finding for finding in findings if finding.severity == "error"]
         super().__init__(
-            f"{len(errors)} error(s); the first: {errors[0].code} {errors[0].path}: {errors[0].message}",
+            f"{len(errors)} error(s); the first: {f'{errors[0].code} {errors[0].path}'.strip()}: {errors[0].message}",
             where=f"{path}:{errors[0].line}",
             hint=f"gateway check {path}",
         )

@@ -61,7 +61,7 @@ class SerialPort:
             raise
         except (OSError, ValueError, termios.error) as error:
             raise LinkDown(
-                f"{self._settings.path}: {error}",
+                f"{self._settings.path}: {_why(error)}",
                 where=self._where,
                 hint="check the cable and the name in /dev/serial/by-id, that no other program uses the port, "
                 "and that this user is in group dialout",
@@ -123,6 +123,12 @@ class SerialPort:
         return LinkDown(
             f"{self._settings.path} is gone: {why}", where=self._where, hint="check the cable and the USB adapter"
         )
+
+
+def _why(error: Exception) -> str:
+    """In the system's words: pyserial's own say path and number twice."""
+    number = error.args[0] if error.args else None
+    return os.strerror(number) if isinstance(number, int) else str(error)
 
 
 def _close(port: serial.Serial) -> None:

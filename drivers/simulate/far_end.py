@@ -56,6 +56,14 @@ class SimulatedDevice:
         self.requests = 0
 
 
+def for_a_desk(path: Path) -> None:
+    """Raises LinkDown for the name of a real device: a rehearsal must not stand in its place."""
+    if path.absolute().is_relative_to("/dev"):
+        raise LinkDown(
+            f"{path} is the name of a real device", where="simulate", hint="rehearse a copy: --loopback FOLDER"
+        )
+
+
 class FarEnd(ABC):
     """One wire's other end. `fault` counts for all its devices."""
 
@@ -84,6 +92,7 @@ class PtyEnd(FarEnd):
         self._fds: tuple[int, ...] = ()
 
     async def plug(self) -> None:
+        for_a_desk(self._path)
         near, far = os.openpty()
         tty.setraw(far)
         os.set_blocking(near, False)

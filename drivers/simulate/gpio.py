@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from drivers.profiles import ContactPoint, ContactProfile
 from drivers.settings import GpioWire
-from drivers.simulate.far_end import SimulatedDevice, Stage
+from drivers.simulate.far_end import SimulatedDevice, Stage, for_a_desk
 from drivers.simulate.served import Peer, ServedEnd
 
 _TICK_S: Final = 0.02
@@ -99,6 +99,7 @@ class GpioEnd(ServedEnd):
         return str(self._path)
 
     async def serve(self) -> asyncio.Server:
+        for_a_desk(self._path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.is_socket():
             self._path.unlink()

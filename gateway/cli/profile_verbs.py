@@ -148,7 +148,7 @@ def _name_for(table: Path, name: str | None, out: Path | None) -> str:
     if not _NAME.fullmatch(chosen):
         hint = f"--name {key_of(chosen).replace('_', '-') or 'my-meter'}"
         raise BadArgument(f"{chosen!r} is no name: small letters, digits and hyphens", where="--name", hint=hint)
-    if out is not None and out.stem != chosen:
+    if out is not None and out.name != f"{chosen}.yaml":
         raise BadArgument(
             f"a profile is called like its file: {out.name} is not {chosen}.yaml", where="-o", hint=f"-o {chosen}.yaml"
         )

@@ -75,8 +75,8 @@ def bus(
         pause_s=pause,
         everything=everything,
     )
-    sys.stderr.write(f"{_bus_estimate(plan)}\n")
     profiles = _profiles(profile)
+    sys.stderr.write(f"{_bus_estimate(plan)}\n")
 
     async def run(tell: Tell) -> None:
         from drivers.scan.bus import BusScan
@@ -84,7 +84,7 @@ def bus(
 
         await BusScan(plan, Path.cwd(), profiles, SystemClock(), tell).run()
 
-    _scan(run, as_json=as_json)
+    _scan(run, wired=True, as_json=as_json)
 
 
 def tcp(
@@ -113,8 +113,8 @@ def tcp(
         connect_s=timeout,
         timeout_s=timeout,
     )
-    sys.stderr.write(f"{_net_estimate(plan)}\n")
     profiles = _profiles(profile)
+    sys.stderr.write(f"{_net_estimate(plan)}\n")
 
     async def run(tell: Tell) -> None:
         from drivers.scan.net import NetScan
@@ -122,15 +122,18 @@ def tcp(
 
         await NetScan(plan, profiles, SystemClock(), tell).run()
 
-    _scan(run, as_json=as_json)
+    _scan(run, wired=False, as_json=as_json)
 
 
-def _scan(run: Scan, *, as_json: bool) -> None:
-    """Runs until its end or Ctrl-C, then shows what was found."""
+def _scan(run: Scan, *, wired: bool, as_json: bool) -> None:
+    """Runs until its end or Ctrl-C, then shows what was found. wired: on a pair, A and B."""
+    from drivers.scan import FoundUnit
     from gateway.cli.scan_view import ScanView, document, print_found
+    from gateway.model.errors import GatewayError
 
     events: list[Event] = []
     stopped = False
+    failed: GatewayError | None = None
     with ScanView() as view:
 
         def tell(event: Event) -> None:
@@ -141,11 +144,17 @@ def _scan(run: Scan, *, as_json: bool) -> None:
             asyncio.run(run(tell))  # type: ignore[arg-type]  # it is a coroutine function
         except KeyboardInterrupt:
             stopped = True
+        except GatewayError as error:  # an adapter that is pulled out does not take along what was found
+            if not any(isinstance(event, FoundUnit) for event in events):
+                raise
+            stopped, failed = True, error
     content = document(events, stopped=stopped)
     if as_json:
         print_json(content)
     else:
-        print_found(events, content)
+        print_found(events, content, wired=wired)
+    if failed is not None:
+        raise failed
     raise typer.Exit(0 if content["found"] else 1)
 
 
@@ -176,7 +185,9 @@ def _profiles(names: list[str] | None) -> dict[str, ModbusProfile]:
     shelf = Shelf(Path.cwd())
     for name in names or ():
         if not shelf.knows(name):
-            raise BadArgument(f"there is no profile {name!r}", where="--profile", hint=shelf.hint(name))
+            raise BadArgument(
+                f"there is no profile {name!r}", where="--profile", hint=shelf.hint(name) or "gateway profile list"
+            )
     chosen = names or [head.name for head in shelf.heads() if head.driver == "modbus"]
     found: dict[str, Any] = {name: shelf.profile(name) for name in chosen}
     return {name: profile for name, profile in found.items() if isinstance(profile, ModbusProfile)}

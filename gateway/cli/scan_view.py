@@ -114,14 +114,15 @@ def _unit_json(unit: FoundUnit) -> dict[str, Any]:
     }
 
 
-def print_found(events: Sequence[Event], content: Mapping[str, Any]) -> None:
+def print_found(events: Sequence[Event], content: Mapping[str, Any], *, wired: bool) -> None:
     console = Console(highlight=False)
     found = [event for event in events if isinstance(event, FoundUnit)]
     if content["stopped"]:
         console.print("[yellow]stopped before the end / đã dừng giữa chừng[/]")
     if not found:
         console.print("no unit answered / không thiết bị nào trả lời")
-        console.print("check power, A/B, the unit's own settings; try more --timeout", style="dim")
+        where = "A/B, the unit's own settings" if wired else "network cable, address, --port, --units"
+        console.print(f"check power, {where}; try more --timeout", style="dim")
         return
     console.print(f"[bold]found / tìm thấy: {len(found)}[/]")
     for unit in found:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,8 +74,9 @@ def simulate(
         return
     chosen = _chosen(site, scenario)
     for_s = None if duration is None else seconds(duration, "--for")
-    site = _on_this_desk(site, loopback, broker, every)
-    asyncio.run(_rehearse(site, view, chosen, speed, for_s))
+    with contextlib.ExitStack() as held:
+        site = _on_this_desk(site, loopback, broker, every, held)
+        asyncio.run(_rehearse(site, view, chosen, speed, for_s))
 
 
 def _chosen(site: LoadedSite, name: str | None) -> Scenario | None:
@@ -97,7 +101,10 @@ def _chosen(site: LoadedSite, name: str | None) -> Scenario | None:
     return scenario
 
 
-def _on_this_desk(site: LoadedSite, folder: Path | None, broker: str | None, every: str | None) -> LoadedSite:
+def _on_this_desk(
+    site: LoadedSite, folder: Path | None, broker: str | None, every: str | None, held: contextlib.ExitStack
+) -> LoadedSite:
+    """The site to rehearse. `held` keeps the folder of a copy to this rehearsal alone."""
     from config.rehearsal import rehearsal
     from config.site import load_site
     from gateway.cli.demo import parse_broker
@@ -106,11 +113,33 @@ def _on_this_desk(site: LoadedSite, folder: Path | None, broker: str | None, eve
         every_s = None if every is None else seconds(every, "--every")
         # Simulated values reach a real centre only if somebody asks for it.
         target = None if broker == _OWN else parse_broker(broker or _HERE)
+        held.enter_context(_alone(folder))
         return load_site(rehearsal(site, folder, broker=target, every_s=every_s))
     for option, value in (("--broker", broker), ("--every", every)):
         if value is not None:
             raise BadArgument(f"{option} belongs to --loopback", where=option, hint="name a folder: --loopback ./desk")
     return site
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A second rehearsal in a folder would rewrite the first one's copy and take its serial ports."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield  # writing the copy says what is wrong with the folder
+        return
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BadArgument(
+            f"another rehearsal runs in {folder} / đang có diễn tập khác trong thư mục này",
+            where="--loopback", hint="stop it first (Ctrl-C there), or name another folder",
+        ) from error  # fmt: skip
+    finally:
+        os.close(place)
 
 
 async def _rehearse(site: LoadedSite, view: View, scenario: Scenario | None, speed: float, for_s: float | None) -> None:

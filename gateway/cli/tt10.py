@@ -59,10 +59,12 @@ def resend(
 
     began, ends = _moment(from_, "--from"), _moment(to, "--to", last=True)
     if ends < began:
-        raise BadArgument("--to is before --from", where=to, hint="swap the two")
+        raise BadArgument("--to is before --from", where="--to", hint="swap the two")
     chosen = [export for export in _load(file).document.tt10 if station in {None, export.station}]
     if not chosen:
-        raise BadArgument(f"there is no station {station!r} in this site", where=str(file), hint="gateway tt10 status")
+        raise BadArgument(
+            f"there is no station {station!r} in this site", where=str(file), hint=f"gateway tt10 status {file}"
+        )
     base = file.absolute().parent
     for export in chosen:
         _say(export, shelf_of(export, base).resend(began, ends) if export.send else None)

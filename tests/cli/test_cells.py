@@ -183,3 +183,27 @@ def test_what_is_no_text_is_said(tmp_path: Path, content: bytes) -> None:
     (finding,) = convert(file, Wanted(name="it")).findings
     assert finding.code == "not-readable"
     assert "CSV UTF-8" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("", "empty"),
+        ("address,name,type\n", "no register stands under the heading"),
+        ('address,name\n1,"' + "x" * 200_000, "no CSV"),
+    ],
+)
+def test_a_table_without_rows_says_why_nothing_was_made(tmp_path: Path, content: str, what: str) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(content, encoding="utf-8")
+    made = convert(table, Wanted(name="t"))
+    assert (made.text, len(made.findings)) == ("", 1)
+    assert what in made.findings[0].message
+    assert made.findings[0].hint
+
+
+def test_a_table_from_an_old_spreadsheet_with_lone_carriage_returns_is_read(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_bytes(b"address,name,type\r40001,Level,u16\r40002,Flow,u16\r")
+    made = convert(table, Wanted(name="t"))
+    assert (made.points, made.findings) == (2, [])

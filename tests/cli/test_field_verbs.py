@@ -13,8 +13,11 @@ import pytest
 import serial
 from typer.testing import CliRunner
 
+from drivers.scan import FoundUnit, Tell
+from drivers.settings import ModbusRtuWire
 from gateway.cli import app
-from gateway.model.errors import GatewayError
+from gateway.cli.scan import _scan
+from gateway.model.errors import GatewayError, LinkDown
 from tests.kit.brokers import free_port
 from tests.kit.site import GATEWAY, TestSite
 
@@ -86,6 +89,25 @@ async def test_ctrl_c_ends_a_scan_with_what_was_found(site: TestSite) -> None:
     assert b"Traceback" not in err
     assert "stopped before the end" in out.decode()
     assert "profile: water-level-radar, wire: wire1, unit: 5" in out.decode()
+
+
+async def test_an_adapter_pulled_out_does_not_take_along_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    async def run(tell: Tell) -> None:
+        wire = ModbusRtuWire(kind="modbus_rtu", port="run/tty")
+        tell(FoundUnit(at="9600 8N1", unit=5, said="answered", answer_ms=1.0, wire=wire))
+        raise LinkDown("the port is gone", where="run/tty")
+
+    with pytest.raises(LinkDown):
+        await asyncio.to_thread(_scan, run, wired=True, as_json=True)
+    content = json.loads(capsys.readouterr().out)
+    assert ([unit["unit"] for unit in content["found"]], content["stopped"]) == ([5], True)
+
+
+async def test_a_scan_of_a_network_that_finds_nothing_speaks_of_the_network() -> None:
+    code, out, _ = await type_in("scan", "tcp", "127.0.0.1", "--port", str(free_port()), "--timeout", "0.1")
+    assert code == 1
+    assert "network cable" in out
+    assert "A/B" not in out
 
 
 async def test_a_scanned_subnet_shows_the_host(tmp_path: Path) -> None:
@@ -278,3 +300,18 @@ async def test_a_register_table_becomes_a_profile_that_reads_the_device(site: Te
         code, out, _ = await type_in("profile", "try", "gauge", "--port", "run/tty", "--unit", "5", "--json")
     assert code == 0
     assert {row["point"]: row["value"] for row in json.loads(out)["points"]} == {"muc_nuoc": 3.192, "do_vong": 79}
+
+
+async def test_a_profile_is_written_only_under_a_name_that_a_site_file_finds(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("address,name,type\n40001,Level,u16\n", encoding="utf-8")
+    code, _, err = await type_in("profile", "new", "t.csv", "-o", "mine.txt")
+    assert code == 1
+    assert "-o mine.yaml" in err
+    assert not (tmp_path / "mine.txt").exists()
+
+
+async def test_an_unknown_profile_is_told_before_a_scan_announces_itself() -> None:
+    code, _, err = await type_in("scan", "bus", "run/tty", "--profile", "zzz")
+    assert code == 1
+    assert "hint: gateway profile list" in err
+    assert "at most" not in err

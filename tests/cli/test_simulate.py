@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,28 @@ async def test_the_name_of_a_real_port_is_left_alone(tmp_path: Path) -> None:
         async with simulated({"w": ModbusRtuWire(kind="modbus_rtu", port=str(port))}, devices, tmp_path):
             pass
     assert port.readlink() == Path("/dev/null")
+
+
+async def test_a_second_rehearsal_leaves_the_first_ones_folder_alone(site: TestSite, tmp_path: Path) -> None:
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    place = os.open(desk, os.O_RDONLY)  # as the first rehearsal holds it
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        code, _, err = await type_in("simulate", site.file, "--loopback", desk, "--for", "1s", folder=site.folder)
+        assert code == 1
+        assert "another rehearsal runs" in err
+        assert list(desk.iterdir()) == []
+    finally:
+        os.close(place)
+    code, _, err = await type_in("simulate", site.file, "--loopback", desk, "--for", "0.2s", folder=site.folder)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("name", ["flood-post", "industrial-zone"])
+async def test_a_rehearsal_never_stands_in_the_place_of_a_real_device(name: str, tmp_path: Path) -> None:
+    """A real site file, and somebody with the right to make names under /dev."""
+    code, _, err = await type_in("simulate", SITES / f"{name}.yaml", "--for", "1s", folder=tmp_path)
+    assert code == 1
+    assert "is the name of a real device" in err
+    assert "--loopback" in err
