@@ -113,8 +113,9 @@ class Pins(ABC):
         missing = edge.number - self._numbers[edge.pin] - 1
         self._numbers[edge.pin] = edge.number
         if missing > 0:
+            if not self.lost[edge.pin]:  # once: a chattering pin would fill the journal, and readings tell of each
+                self._log.warning("pin %d: %d edges came too fast and were lost", edge.pin, missing)
             self.lost[edge.pin] += missing
-            self._log.warning("pin %d: %d edges came too fast and were lost", edge.pin, missing)
         for at_ns, level in self._debouncers[edge.pin].edge(edge.at_ns, edge.level):
             self._heard(Edge(edge.pin, at_ns, level))
 

@@ -69,6 +69,8 @@ class Host:
             raise self._unreachable("no reply to the connection") from error
         except OSError as error:
             raise self._unreachable(error.strerror or str(error)) from error
+        except UnicodeError as error:  # a name that no resolver takes: 192.168..40
+            raise self._unreachable(f"{parts.hostname!r} is no name of a host") from error
 
     async def get(self, url: str, wait_s: float) -> bytes:
         """The body of the answer, LARGEST bytes at most. Connecting may take the wire's whole timeout beside `wait_s`.
@@ -77,6 +79,7 @@ class Host:
         """
         if self._client is None:
             raise LinkDown("not connected", where=self._where)
+        self._client.cookies.clear()  # nobody wants them, and one that is new each time would grow the requests
         connect_s = self._wire.timeout_s
         where = f"{self._where} GET {urlsplit(url).path}"
         try:
@@ -87,7 +90,7 @@ class Host:
         except (TimeoutError, httpx.TimeoutException) as error:
             hint = "check that the device works; raise timeout_s if it is slow"
             raise NoAnswer(f"no answer within {wait_s:g} s", where=where, hint=hint) from error
-        except httpx.NetworkError as error:
+        except (httpx.NetworkError, OSError) as error:  # OSError: broken TLS comes as it is
             raise NoAnswer("the connection broke", where=where, hint="check the cable or the radio link") from error
         except httpx.ProtocolError as error:
             raise BadFrame(f"no valid HTTP: {error}", where=where, hint="is this the device's web port?") from error

@@ -8,11 +8,14 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from drivers.profiles.point import DeviceProfile, Name, Point, Strict, check_names
+from gateway.model.measure import Forward
 
 
 class Tt10Point(Point):
     """`symbol` as it stands in the file ("PM2,5", "NH4"); another unit text than `file_unit` is a bad line."""
 
+    # A file is read once: what it says is a record at once, and does not wait in an open window for a power cut.
+    forward: Forward = Forward.EVERY
     symbol: str = Field(min_length=1, max_length=32, pattern=r"^\S+$")
     file_unit: str | None = Field(None, description="Unit as the file writes it; left out: any.")
     scale: float = 1.0

@@ -82,6 +82,7 @@ class Tt10Driver:
         self._folder = Folder(self._root, self._stations, self._still_s)
         self._drop: DropBox | None = None
         self._handed: deque[tuple[float, Arrival]] = deque()
+        self._unreadable: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -94,6 +95,7 @@ class Tt10Driver:
     async def __aenter__(self) -> Self:
         self._folder = Folder(self._root, self._stations, self._still_s)
         self._handed.clear()
+        self._unreadable.clear()
         await asyncio.to_thread(self._prepare)
         if self._wire.ftp is not None:
             self._drop = DropBox(self._wire.ftp, self._root, self._around.secret(self._wire.ftp.password))
@@ -144,7 +146,7 @@ class Tt10Driver:
             station.ends = now + LATE * station.every_s
         while True:
             for arrival in await self._look():
-                data = await asyncio.to_thread(content, arrival.path)
+                data = await self._content(arrival)
                 if data is not None:
                     yield self._take(arrival, data)
                     self._handed.append((self._clock.monotonic(), arrival))
@@ -160,6 +162,20 @@ class Tt10Driver:
         except OSError as error:
             raise self._gone(error.strerror or str(error)) from error
 
+    async def _content(self, arrival: Arrival) -> bytes | None:
+        """None: the file is gone, or it cannot be read now. That costs this file alone; it is tried again."""
+        try:
+            data = await asyncio.to_thread(content, arrival.path)
+        except OSError as error:
+            self._folder.forget([arrival.name])
+            if arrival.name not in self._unreadable:
+                self._unreadable.add(arrival.name)
+                hint = "check its rights: the service must be able to read it"
+                self._log.warning("%s cannot be read: %s (hint: %s)", arrival.name, error.strerror, hint)
+            return None
+        self._unreadable.discard(arrival.name)
+        return data
+
     def _is_new(self, arrival: Arrival) -> bool:
         return self._memory is None or self._memory.is_new(arrival)
 
@@ -167,7 +183,8 @@ class Tt10Driver:
         station = self._stations[arrival.station]
         found = understood(station.profile, data)
         now = self._clock.monotonic()
-        if arrival.at_ms > station.newest_ms:  # what comes late says nothing of the present
+        ahead = station.newest_ms > self._clock.now_ms() + FUTURE_MS  # one wrong name must not make all others late
+        if arrival.at_ms > station.newest_ms or ahead:  # what comes late says nothing of the present
             station.newest_ms = arrival.at_ms
             station.ends = now + LATE * station.every_s
         if found.lines:

@@ -85,7 +85,7 @@ class Folder:
     def _is_whole(self, unsure: _Unsure, now: float) -> bool:
         try:
             found = unsure.arrival.path.stat()
-        except FileNotFoundError:
+        except OSError:  # deleted, or a link to nowhere
             del self._unsure[unsure.arrival.name]
             return False
         if (found.st_size, found.st_mtime_ns) != (unsure.size, unsure.mtime_ns):
@@ -107,17 +107,33 @@ class Folder:
         try:
             mtime_ns = folder.stat().st_mtime_ns
             known = self._listings.get(folder)
-            if known is None or known.mtime_ns != mtime_ns:
+            if known is None:
                 known = self._listings[folder] = _Listing(mtime_ns, now, now, *self._list(folder))
+            elif known.mtime_ns != mtime_ns:
+                self._relist(folder, known, now)
+                known.mtime_ns, known.changed_at = mtime_ns, now
             elif now - known.changed_at < _COARSE_S or now - known.listed_at >= _RELIST_S:
-                known.folders, known.files = self._list(folder)
-                known.listed_at = now
-        except (FileNotFoundError, NotADirectoryError):
+                self._relist(folder, known, now)
+        except OSError:
+            # A sub-folder that is gone or closed to us (lost+found) must not hide the others.
             if folder == self._root:
                 raise
-            self._listings.pop(folder, None)
+            self._drop({folder})
             return None
         return known
+
+    def _relist(self, folder: Path, known: _Listing, now: float) -> None:
+        before = known.folders
+        known.folders, known.files = self._list(folder)
+        known.listed_at = now
+        self._drop(set(before).difference(known.folders))
+
+    def _drop(self, gone: set[Path]) -> None:
+        """Forgets folders and what is below them: years of day folders would fill the memory."""
+        if gone:
+            self._listings = {
+                path: listing for path, listing in self._listings.items() if gone.isdisjoint({path, *path.parents})
+            }
 
     def _list(self, folder: Path) -> tuple[list[Path], list[Arrival]]:
         folders: list[Path] = []

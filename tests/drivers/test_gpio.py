@@ -223,6 +223,16 @@ async def test_lost_edges_make_one_reading_uncertain_and_are_logged(
     assert made.driver.health()["rain"].failures == 1
 
 
+async def test_a_pin_that_loses_edges_all_day_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with rig(tmp_path) as (made, end), made.driver:
+        for n in range(5):
+            end.lose(18, 3)
+            pulse(end, now_ns() - 1_000_000_000, 1)
+            readings = await readings_until(made, "rain/it", lambda value, n=n: value == round(0.2 * (n + 1), 9))
+            assert any(r.reasons == (Reason.PARTIAL,) for r in readings), "each loss is told by a reading"
+    assert caplog.text.count("were lost") == 1
+
+
 async def test_a_contact_that_nobody_asks_about_fills_no_memory(tmp_path: Path) -> None:
     async with rig(tmp_path, every_s=60) as (made, end), made.driver:
         start = now_ns() - 60_000_000_000

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import drivers
+from drivers.http_poll import host
 from drivers.http_poll.paths import target
 from drivers.json_values import LARGEST
 from drivers.settings import DeviceSettings, HttpPollWire
 from drivers.simulate.http_poll import HttpEnd
 from gateway.model.clock import SystemClock
-from gateway.model.errors import ConfigError
+from gateway.model.errors import ConfigError, LinkDown
 from gateway.model.measure import Quality, Reason
 from tests.drivers.kinds.http_poll import http_profile
 from tests.drivers.kit import by_signal, free_port, point, shipped_profiles, site, take
@@ -306,3 +308,28 @@ async def test_a_host_that_hangs_costs_its_wire_no_more_than_its_share() -> None
     assert len(readings) >= 6
     assert not health.online
     assert len(server.heads) < len(readings)
+
+
+async def test_a_host_name_that_no_resolver_takes_is_link_down() -> None:
+    driver = driver_of(1, url="http://192.168..40")
+    with pytest.raises(LinkDown, match="no name of a host"):
+        async with driver:
+            pass
+
+
+async def test_cookies_do_not_gather() -> None:
+    answers = [reply(Set_Cookie=f"s{n}={'x' * 50}") for n in range(30)]
+    async with serving(says(*answers)) as server, driver_of(server.port) as driver:
+        for _ in range(30):
+            await driver.read_once("it")
+    assert "cookie" not in server.heads[-1].lower()
+
+
+async def test_broken_encryption_is_a_missing_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: Any) -> bytes:
+        raise ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed")
+
+    monkeypatch.setattr(host.Host, "_body", breaks)  # what httpx lets through, seen with a wrong record
+    value, reasons, error = await asked(says(reply()))
+    assert (value, reasons) == (None, (Reason.NO_ANSWER,))
+    assert "the connection broke" in error

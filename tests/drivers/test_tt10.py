@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ftplib
 import io
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from drivers import Surroundings
 from drivers.settings import DeviceSettings, FtpDrop, Tt10FilesWire
 from drivers.tt10 import driver as driver_module
 from drivers.tt10.driver import Tt10Driver
+from drivers.tt10.folder import Folder
 from gateway.model import tt10
 from gateway.model.clock import SystemClock
 from gateway.model.errors import LinkDown
@@ -287,6 +290,60 @@ async def values_while_idle(clock: ManualClock) -> None:
     while True:
         await asyncio.sleep(0.005)
         clock.advance(0.02)
+
+
+@pytest.mark.parametrize("what", ["folder", "loop", "nowhere"])
+async def test_one_file_that_cannot_be_read_costs_no_other(
+    tmp_path: Path, inbox: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    bad = inbox / tt10.file_name(STATION, NOON)
+    bad.symlink_to({"folder": tmp_path, "loop": bad, "nowhere": tmp_path / "no"}[what])
+    put(inbox, NOON + 300_000, 7.5)
+    async with made(tmp_path, after="delete") as driver:
+        assert await first(driver, 1) == [7.5]
+        put(inbox, NOON + 600_000, 7.6)
+        assert await first(driver, 1) == [7.6]
+    assert caplog.text.count("cannot be read") == (what == "folder"), "said once, though it is tried again"
+
+
+async def test_a_sub_folder_that_is_closed_to_us_hides_no_other(
+    tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inbox / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:
+        if Path(path).name == "lost+found":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    put(inbox / "2026", NOON, 7.5)
+    async with made(tmp_path, after="delete") as driver:
+        assert await first(driver, 1) == [7.5]
+
+
+async def test_one_name_from_the_future_makes_no_later_file_late(tmp_path: Path, inbox: Path) -> None:
+    now_ms = SystemClock().now_ms()
+    put(inbox, now_ms + 50 * 365 * 86_400_000, 1.0)
+    async with made(tmp_path, every_s=0.4, after="delete") as driver, contextlib.aclosing(driver.batches()) as stream:
+        said = []
+        for n in range(6):
+            async with asyncio.timeout(5):
+                said.append(value_of(await anext(stream), "out/ph"))
+            put(inbox, now_ms + n * 1000, 2.0)
+    assert said == [1.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_folders_that_are_gone_are_forgotten(inbox: Path) -> None:
+    folder = Folder(inbox, {STATION}, 0.1)
+    for day in range(20):
+        file = put(inbox / "2026" / f"{day:02}", NOON + day * 86_400_000)
+        assert folder.look(day * 200.0, lambda _: True) == []
+        assert [arrival.name for arrival in folder.look(day * 200.0 + 100, lambda _: True)] == [file.name]
+        shutil.rmtree(inbox / "2026")
+    folder.look(1e6, lambda _: True)
+    assert list(folder._listings) == [inbox]
 
 
 async def test_a_list_that_cannot_be_kept_is_said_with_what_to_do(tmp_path: Path, inbox: Path) -> None:

@@ -291,6 +291,31 @@ async def test_while_the_clock_is_not_set_no_file_is_written(tmp_path: Path) -> 
     assert export.status()["error"] == ""
 
 
+async def test_a_slot_that_a_power_cut_ended_is_written_once_the_clock_is_set(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    export = exporter(tmp_path, clock)
+    await export.open()
+    await turns(export, clock, 30)  # the file of noon
+    woken = ManualClock(1_000_000_000, synced=False)  # no battery: it is 1970
+    export = exporter(tmp_path, woken)
+    assert await export.open() == NOON, "and not everything that is stored"
+    unset = window(NOON + 120_000, 1.0, Reason.CLOCK_UNSYNCED)
+    export.recall([{"rid": 1, **json.loads(b"{" + record(i))} for i in (unset, window(NOON + 60_000, 6.0))])
+    export.take([window(1_000_060_000, 2.0)])
+    await turns(export, woken, 900)
+    woken.step((NOON + 900_000 - woken.now_ms()) / 1000)
+    woken.is_synced = True
+    await turns(export, woken, 30)
+    kept = list(Shelf(tmp_path / "tt10", STATION, sending=False).kept())
+    assert [file.name for file in kept] == [name(NOON), name(NOON + SLOT)]
+    assert [file.read_bytes().split(b"\t")[1] for file in kept] == [b"-9999", b"6.000"]
+
+
+async def test_without_files_and_with_the_clock_unset_nothing_is_recalled(tmp_path: Path) -> None:
+    assert await exporter(tmp_path, ManualClock(1_000_000_000, synced=False)).open() > NOON
+
+
 async def test_a_clock_that_is_set_back_overwrites_nothing_and_ahead_invents_nothing(
     tmp_path: Path, clock: ManualClock
 ) -> None:
@@ -562,3 +587,34 @@ async def test_an_upload_that_is_cut_leaves_no_half_file_under_its_name(tmp_path
     async with running(tmp_path, sftp.send()):
         await until(lambda: not shelf.waiting())
     assert list(sftp.files()) == [path.removesuffix(".part")]
+
+
+async def test_a_server_that_drips_for_ever_is_given_up(tmp_path: Path) -> None:
+    callers: set[object] = set()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.add(writer)
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"220-welcome\r\n")
+            while True:
+                writer.write(b" and more\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.transport.abort()
+        callers.discard(writer)
+
+    fill(tmp_path, range(1))
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        send = {"kind": "ftp", "host": "127.0.0.1", "port": port, "user": "u", "password": "tt10", "timeout_s": 0.1}
+        async with running(tmp_path, send) as export:
+            await until(lambda: "not done in 1 s" in export.status()["error"])
+        await until(lambda: not callers)  # hung up on: no connection and no thread is left
+
+
+async def test_a_host_key_of_impossible_numbers_is_a_wrong_server(tmp_path: Path, sftp: Sftp) -> None:
+    send = sftp.send() | {"host_key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAA=="}
+    door = dial(settings(send=send).send, tmp_path, read_secret)  # type: ignore[arg-type]  # it is there
+    with pytest.raises(WrongServer, match="no public key"):
+        async with door():
+            pass

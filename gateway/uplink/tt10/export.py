@@ -37,6 +37,7 @@ RETRY_FIRST_S, RETRY_LAST_S = 5.0, 60.0
 REFUSALS = 3
 """A file is set aside when the server refused it so often and took others each time."""
 LOOK_BACK_MS = 86_400_000
+NEVER_MS = 1 << 62
 _PRUNE_MS = 3_600_000
 _HELD_BACK = 288
 
@@ -87,6 +88,8 @@ class Exporter:
     # --- what it is told ----------------------------------------------------------------------------------------------
 
     def take(self, indicators: Sequence[Indicator]) -> None:
+        if not self._clock_is_set():
+            return  # their times are wrong
         for indicator in indicators:
             self._slots.add(indicator)
 
@@ -105,6 +108,9 @@ class Exporter:
         if newest_ms is not None:
             self.progress.newest_ms = newest_ms
             since_ms = max(min(newest_ms, since_ms), now_ms - LOOK_BACK_MS)
+        if not self._clock.synced():
+            # A machine without a battery wakes up in the past, where "since" would mean everything that is stored.
+            return newest_ms if newest_ms is not None else NEVER_MS
         return since_ms
 
     def _begin(self, now_ms: int) -> None:
@@ -116,6 +122,9 @@ class Exporter:
         are written from what they have."""
         for record in records:
             self._slots.add_record(record)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
         known = [end for end in self._slots.ends() if end > self.progress.newest_ms]
         if known:
             self._next_ms = min(self._next_ms, known[0])
@@ -142,7 +151,6 @@ class Exporter:
         now_ms = self._clock.now_ms()
         last_ms = (now_ms - self._settle_ms) // self._every_ms * self._every_ms
         if not self._clock_is_set():
-            self._slots.close(last_ms)
             return
         for end_ms in self._due(now_ms, last_ms):
             self._held_back.append((end_ms, tt10.formatted(self._slots.close(end_ms), self._settings.line_end)))
@@ -150,7 +158,7 @@ class Exporter:
             if not await self._write(*self._held_back[0]):
                 return
             self._held_back.popleft()
-        if now_ms - self._pruned_ms >= _PRUNE_MS:
+        if abs(now_ms - self._pruned_ms) >= _PRUNE_MS:  # abs: the clock may be set back
             self._pruned_ms = now_ms
             await self._prune(now_ms)
 
@@ -160,8 +168,8 @@ class Exporter:
             self._trusted = True
             if "clock" in self._broken:
                 self._mended("clock")
-                self._slots.close(self._slots.end_of(self._clock.now_ms()) - self._every_ms)
                 self._begin(self._clock.now_ms())
+                self._catch_up()
         elif not self._trusted:
             self._broke("clock", "the clock is not set: no files are written (hint: NTP, or clock: trusted)")
         return self._trusted

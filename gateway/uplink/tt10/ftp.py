@@ -21,6 +21,9 @@ from gateway.uplink.tt10.door import PART
 from gateway.uplink.tt10.errors import FileRefused, LoginRefused, ServerUnreachable, WrongServer
 from gateway.uplink.tt10.settings import FtpSend, FtpsSend
 
+_STEPS = 10
+"""So many steps a file may need. Each has its own time-out, but a server that drips never meets it."""
+
 
 class _Ftps(ftplib.FTP_TLS):
     def ntransfercmd(self, cmd: str, rest: Any = None) -> tuple[socket.socket, int | None]:
@@ -61,11 +64,17 @@ class FtpDoor:
         await self._in_thread(self._put, folder, name, data)
 
     async def _in_thread(self, call: Callable[..., None], *given: Any) -> None:
+        patience_s = _STEPS * self._settings.timeout_s
         try:
-            await asyncio.to_thread(call, *given)
+            async with asyncio.timeout(patience_s):
+                await asyncio.to_thread(call, *given)
         except asyncio.CancelledError:
             self._close()
             raise
+        except TimeoutError as error:
+            self._close()
+            hint = "check the line to the server; files wait and are sent later"
+            raise ServerUnreachable(f"not done in {patience_s:g} s", where=self._where, hint=hint) from error
 
     def _close(self) -> None:
         ftp, self._ftp = self._ftp, None

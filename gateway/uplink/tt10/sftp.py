@@ -49,7 +49,8 @@ class SftpDoor:
                 keepalive_interval=settings.timeout_s,
             )
             try:
-                self._sftp = await self._ssh.start_sftp_client()
+                async with asyncio.timeout(settings.timeout_s):
+                    self._sftp = await self._ssh.start_sftp_client()
             except BaseException:
                 await self.__aexit__(None, None, None)
                 raise
@@ -58,7 +59,7 @@ class SftpDoor:
     def _host_key(self) -> asyncssh.SSHKey:
         try:
             return asyncssh.import_public_key(self._settings.host_key)
-        except asyncssh.KeyImportError as error:
+        except ValueError as error:  # KeyImportError is one; numbers that make no key come as they are
             hint = "copy the whole line: ssh-ed25519 AAAA..."
             raise WrongServer(f"host_key is no public key: {error}", where=self._where, hint=hint) from error
 
@@ -69,7 +70,7 @@ class SftpDoor:
         file = self._base / settings.key
         try:
             return {"client_keys": [asyncssh.read_private_key(file)]}
-        except (OSError, asyncssh.KeyImportError) as error:
+        except (OSError, ValueError) as error:
             hint = "it must be a private key without a passphrase that the service may read"
             raise LoginRefused(f"cannot use the key: {error}", where=str(file), hint=hint) from error
 

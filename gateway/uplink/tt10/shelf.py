@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -177,7 +176,7 @@ def _twin(file: Path, other: Path) -> None:
         return
     except OSError:
         draft = other.with_name(other.name + _DRAFT)
-        shutil.copyfile(file, draft)
+        _put(draft, file.read_bytes())
         draft.replace(other)
     _sync(other.parent)
 

@@ -92,6 +92,8 @@ class Slots:
 
     def add_record(self, record: Mapping[str, Any]) -> None:
         """The same from a stored record (`tele/1`): what was committed before a restart."""
+        if Reason.CLOCK_UNSYNCED in record.get("f", ()):
+            return  # nobody knows when that was
         signal = self._records.get((record.get("pt"), record.get("ind"), *sorted(record.get("tg", {}).items())))
         if signal is not None:
             self.add(_indicator(signal, record))
