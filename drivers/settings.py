@@ -96,19 +96,11 @@ class Tt10FilesWire(_Wire):
     ftp: FtpDrop | None = Field(None, description="Let stations bring their files to this folder by FTP.")
 
 
-class MqttInWire(_Wire):
-    """A broker on site to which devices already publish."""
-
-    TELLS_APART: ClassVar[TellsApart | None] = "address"
-
-    kind: Literal["mqtt_in"]
-    host: str = Field(min_length=1, description="Address of the local broker.")
-    port: int = Field(1883, ge=1, le=65_535, description="TCP port of the broker.")
+class _WithLogin(_Wire):
     user: str | None = Field(None, description="Name to log in with.")
     password: str | None = Field(
         None, pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Name of the secret file that holds the password."
     )
-    ca: str | None = Field(None, description="Certificate that signed the broker's; with it the way is encrypted.")
 
     @model_validator(mode="after")
     def _a_password_has_its_name(self) -> Self:
@@ -117,17 +109,24 @@ class MqttInWire(_Wire):
         return self
 
 
-class HttpPollWire(_Wire):
+class MqttInWire(_WithLogin):
+    """A broker on site to which devices already publish."""
+
+    TELLS_APART: ClassVar[TellsApart | None] = "address"
+
+    kind: Literal["mqtt_in"]
+    host: str = Field(min_length=1, description="Address of the local broker.")
+    port: int = Field(1883, ge=1, le=65_535, description="TCP port of the broker.")
+    ca: str | None = Field(None, description="Certificate that signed the broker's; with it the way is encrypted.")
+
+
+class HttpPollWire(_WithLogin):
     """A device or station that answers GET with JSON."""
 
     TELLS_APART: ClassVar[TellsApart | None] = "address"
 
     kind: Literal["http_poll"]
     url: str = Field(pattern=r"^https?://[^\s@]+$", description="Beginning of every request: http://192.168.1.40")
-    user: str | None = Field(None, description="Name for basic or digest authentication.")
-    password: str | None = Field(
-        None, pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Name of the secret file that holds the password."
-    )
     auth: Literal["basic", "digest"] = Field("basic", description="How it wants name and password.")
     timeout_s: float = Field(3.0, gt=0, le=60, description="How long one answer may take.")
 
@@ -140,12 +139,6 @@ class HttpPollWire(_Wire):
         if parts.query or parts.fragment:
             raise ValueError("only host, port and folder; what follows ? and # belongs to the profile's requests")
         return url
-
-    @model_validator(mode="after")
-    def _a_password_has_its_name(self) -> Self:
-        if self.password is not None and self.user is None:
-            raise ValueError("`password` needs the `user` it belongs to")
-        return self
 
 
 class GpioWire(_Wire):

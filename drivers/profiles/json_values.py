@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -67,8 +68,9 @@ class _JsonProfile(DeviceProfile):
     def points_by_name(self) -> Mapping[str, JsonPoint]:
         return self.points
 
+    @abstractmethod
     def sources(self) -> Mapping[str, str]:
-        raise NotImplementedError
+        """Topics or requests by the name that points use."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
