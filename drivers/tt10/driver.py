@@ -157,8 +157,9 @@ class Tt10Driver:
             await asyncio.sleep(self._look_s)
 
     async def _look(self) -> list[Arrival]:
+        is_new = (lambda _: True) if self._memory is None else self._memory.is_new
         try:
-            return await asyncio.to_thread(self._folder.look, self._clock.monotonic(), self._is_new)
+            return await asyncio.to_thread(self._folder.look, self._clock.monotonic(), is_new)
         except OSError as error:
             raise self._gone(error.strerror or str(error)) from error
 
@@ -175,9 +176,6 @@ class Tt10Driver:
             return None
         self._unreadable.discard(arrival.name)
         return data
-
-    def _is_new(self, arrival: Arrival) -> bool:
-        return self._memory is None or self._memory.is_new(arrival)
 
     def _take(self, arrival: Arrival, data: bytes) -> list[Reading]:
         station = self._stations[arrival.station]

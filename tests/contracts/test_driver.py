@@ -230,7 +230,10 @@ async def test_users_of_one_wire_take_turns(asked: Site) -> None:
     async with asked.driver:
         all_at_once = [asked.driver.read_once(*signal.split("/")) for _ in range(4) for signal in signals]
         rows = [row for rows in await asyncio.gather(*all_at_once) for row in rows]
-    assert {(row.reading.signal, row.reading.value) for row in rows} == set(asked.good.items())
+    said = {(row.reading.signal, row.reading.value) for row in rows}
+    assert said >= set(asked.good.items())
+    # A machine that stalls may cost an answer; nobody ever gets another's.
+    assert said <= {*asked.good.items(), *((signal, None) for signal in signals)}
 
 
 async def test_a_write_is_read_back_while_polls_go_on(written: Site) -> None:

@@ -57,8 +57,10 @@ class Server:
 async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     made = Server(answer)
     tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         task = asyncio.get_running_loop().create_task(made.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -69,9 +71,12 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
         yield made
     finally:
         server.close()
+        await asyncio.sleep(0.01)  # what was accepted in this moment
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:  # a task that was cancelled before it began closes nothing
+            writer.transport.abort()
         await server.wait_closed()
 
 

@@ -397,8 +397,8 @@ async def test_every_file_arrives_whole_in_the_folder_of_its_day(tmp_path: Path,
     sent = {f"data/2026/01/0{1 + (n > 143)}/{file.name}": file.read_bytes()
             for n, file in enumerate(shelf.waiting(), start=142)}  # fmt: skip
     async with running(tmp_path, authority.send()) as export:
-        await until(lambda: not shelf.waiting())
-        assert export.status()["sent"] == 5
+        await until(lambda: export.status()["sent"] == 5)
+        assert not shelf.waiting()
         assert export.status()["last_sent"] == name(NOON + 146 * SLOT)
     assert authority.files() == sent
     assert len(list(shelf.kept())) == 5
