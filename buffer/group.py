@@ -4,26 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gateway.model.indicator import Indicator
 
 log = logging.getLogger("buffer")
 
 RETRY_S = 1.0
 
 Statement = tuple[str, tuple[Any, ...]]
-Write = Callable[[Sequence[tuple[int, bytes]], Sequence[Statement], bool], Awaitable[bool]]
+
+
+class Note(NamedTuple):
+    """A journal entry to be: `body` is its canonical JSON."""
+
+    at_ms: int
+    kind: str
+    body: str
+
+
+@dataclass(slots=True)
+class Bag:
+    """What one transaction brings: (lane, record) pairs, closed windows, journal notes, and statements, which run
+    first."""
+
+    records: list[tuple[int, bytes]] = field(default_factory=list)
+    windows: list[Indicator] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.windows or self.notes or self.statements)
+
+
+Write = Callable[[Bag, bool], Awaitable[bool]]
 
 
 class Group:
-    """`write(records, statements, first_try)` commits in one transaction; it returns False, having said why on the
-    first try, while the disk takes nothing. Then the same group is tried again each second."""
+    """`write(bag, first_try)` commits in one transaction; it returns False, having said why on the first try, while the
+    disk takes nothing. Then the same bag is tried again each second."""
 
     def __init__(self, write: Write, every_s: float) -> None:
         self._write = write
-        self._every_s = every_s
-        self._records: list[tuple[int, bytes]] = []
-        self._statements: list[Statement] = []
+        self.every_s = every_s
+        self._bag = Bag()
         self._asked = False
         self._timer: asyncio.TimerHandle | None = None
         self._committer: asyncio.Task[None] | None = None
@@ -33,12 +59,21 @@ class Group:
 
     def __len__(self) -> int:
         """Records in the open group."""
-        return len(self._records)
+        return len(self._bag.records)
 
-    def join(self, records: Sequence[tuple[int, bytes]], statements: Sequence[Statement] = ()) -> None:
-        """Puts (lane, record) pairs and statements into the open group. `within` or `flush` gets them committed."""
-        self._records.extend(records)
-        self._statements.extend(statements)
+    def join(
+        self,
+        records: Iterable[tuple[int, bytes]] = (),
+        *,
+        windows: Iterable[Indicator] = (),
+        notes: Iterable[Note] = (),
+        statements: Iterable[Statement] = (),
+    ) -> None:
+        """Puts things into the open group. `within` or `flush` gets them committed."""
+        self._bag.records.extend(records)
+        self._bag.windows.extend(windows)
+        self._bag.notes.extend(notes)
+        self._bag.statements.extend(statements)
 
     def within(self, delay_s: float) -> None:
         """The open group is committed after at most `delay_s`, also if there is nothing in it."""
@@ -55,8 +90,7 @@ class Group:
 
     async def flush(self) -> None:
         """Returns after everything that joined, or was asked for, so far is committed."""
-        open_has_something = self._records or self._statements or self._asked
-        wanted = self._number if open_has_something else self._number - 1
+        wanted = self._number if self._bag or self._asked else self._number - 1
         while self._committed < wanted:
             self._commit_now()
             assert self._committer is not None  # noqa: S101  # running, or just made
@@ -83,15 +117,14 @@ class Group:
             self._committer = asyncio.create_task(self._commit(), name="commit")
 
     async def _commit(self) -> None:
-        records, self._records = self._records, []
-        statements, self._statements = self._statements, []
+        bag, self._bag = self._bag, Bag()
         number = self._number
         self._number += 1
         self._asked = False
-        self._next_within = self._every_s
+        self._next_within = self.every_s
         refused = False
         try:
-            while not await self._write(records, statements, not refused):
+            while not await self._write(bag, not refused):
                 refused = True
                 await asyncio.sleep(RETRY_S)
         finally:
@@ -99,5 +132,5 @@ class Group:
         self._committed = number
         if refused:
             log.warning("the store takes records again")
-        if self._records or self._statements or self._asked:
+        if self._bag or self._asked:
             self.within(self._next_within)

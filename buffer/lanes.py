@@ -7,9 +7,10 @@ rows would write every page twice.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,18 @@ class Lanes:
             saved[lane.name.lower()] = list(spans)
         return saved
 
+    def to_save(self) -> str:
+        """What is to be written with the next commit, "" when nothing changed. What that commit itself brings is above
+        `seen`. Once asked for it counts as written: say `not_saved` if it was not."""
+        if not self.dirty:
+            return ""
+        self.dirty = False
+        self.saved = self.seen
+        return json.dumps(self.dump(), separators=(",", ":"))
+
+    def not_saved(self, what: str) -> None:
+        self.dirty |= bool(what)
+
     def load(self, saved: Mapping[str, Any], rows: Iterable[tuple[int, int, int, int]], now_ms: int) -> None:
         """`rows`: (lo, n, lane, at_ms) of every bundle that is younger than `seen` or still fresh."""
         self.seen = int(saved.get("seen", 0))
@@ -116,7 +129,7 @@ class Lanes:
         self.todo[Lane(bundle.lane)].add(bundle.lo, bundle.hi)
         if bundle.lane == Lane.LIVE:
             self._ages.append(bundle.hi, at_ms, len(bundle.body))
-        self.seen = bundle.hi
+        self.seen = max(self.seen, bundle.hi)
         if self.seen - self.saved > SAVE_EVERY:
             self.dirty = True
 
@@ -183,6 +196,27 @@ class Lanes:
         self.taken[batch.lane].pop(batch.lo, None)
         self.dirty = True
 
+    def again(self, spans: Iterable[tuple[int, int]]) -> int:
+        """These are due again, as backlog, but for those that are due or on their way. Returns how many."""
+        wanted = Spans(spans)
+        for lane in Lane:
+            for lo, hi in self.todo[lane]:
+                wanted.remove(lo, hi)
+            for batch, _ in self.taken[lane].values():
+                wanted.remove(batch.lo, batch.hi)
+        self.todo[Lane.BACK].update(wanted)
+        self.dirty = self.dirty or bool(wanted)
+        return len(wanted)
+
+    def drop(self, lo: int, hi: int) -> int:
+        """These will not be sent: their rows are deleted. Returns how many of them were due."""
+        before = sum(len(self.todo[lane]) for lane in Lane)
+        for lane in Lane:
+            self.todo[lane].remove(lo, hi)
+        self._forget_ages()
+        self.dirty = True
+        return before - sum(len(self.todo[lane]) for lane in Lane)
+
     def give_back(self) -> None:
         """Everything on its way is due again."""
         for lane, taken in self.taken.items():
@@ -191,16 +225,6 @@ class Lanes:
                 if lane is Lane.LIVE:
                     self._ages.put_back(batch.hi, at_ms, len(batch.body))
             taken.clear()
-
-    def dump_with(self, bundles: Sequence[Bundle]) -> dict[str, Any]:
-        """The dump as it will be once `bundles` are committed."""
-        saved = self.dump()
-        for bundle in bundles:
-            spans = Spans(map(tuple, saved[Lane(bundle.lane).name.lower()]))
-            spans.add(bundle.lo, bundle.hi)
-            saved[Lane(bundle.lane).name.lower()] = list(spans)
-            saved["seen"] = bundle.hi
-        return saved
 
 
 def _fetch(connection: sqlite3.Connection, lo: int, hi: int, max_bytes: int) -> list[Bundle]:

@@ -7,29 +7,35 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
+from buffer.migrations import migrate
 from gateway.model.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
 
 T = TypeVar("T")
+Connect = Callable[[Path], sqlite3.Connection]
 
-SCHEMA_VERSION = 1
 # Small pages: a commit rewrites whole pages, and most commits touch two or three of them.
 PAGE_SIZE = 1024
 
 
 class Writer:
-    """One connection in one thread. `run` hands it a function and awaits the result."""
+    """One connection in one thread. `run` hands it a function and awaits the result.
 
-    def __init__(self, path: Path) -> None:
+    `connect` opens the file; tests give one whose disk fails.
+    """
+
+    def __init__(self, path: Path, connect: Connect | None = None) -> None:
         self.path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._connect = connect or sqlite_connection
+        self._thread = _thread()
         self._connection: sqlite3.Connection | None = None
         self._lock_fd = -1
+        self.on_full: Callable[[], Awaitable[bool]] | None = None
+        """Makes room when the disk or the quota is full; True when trying again makes sense."""
 
     async def open(self) -> None:
         """Raises StoreBusy when another process has it, StoreDamaged when the file cannot be read."""
@@ -37,6 +43,7 @@ class Writer:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
         except BaseException:
             self._thread.shutdown(wait=True)
+            self._thread = _thread()  # it may be opened again, once what was wrong is out of the way
             raise
 
     async def close(self) -> None:
@@ -44,7 +51,17 @@ class Writer:
         self._thread.shutdown(wait=True)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in the thread, inside one transaction: all of it is committed, or none of it."""
+        """Runs `work` in the thread, inside one transaction: all of it is committed, or none of it. When the disk is
+        full and room could be made, it is run once more."""
+        try:
+            return await self.run_once(work)
+        except StoreFull:
+            if self.on_full is None or not await self.on_full():
+                raise
+        return await self.run_once(work)
+
+    async def run_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `run`, for those who make room themselves."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -60,12 +77,19 @@ class Writer:
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         assert self._connection is not None, "opened before used"  # noqa: S101
+        connection = self._connection
         try:
-            with self._connection as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                return work(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # SQLite has rolled back by itself after some errors
+                    connection.execute("ROLLBACK")
+                raise
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
+        return result
 
     def _open(self) -> None:
         try:
@@ -78,7 +102,7 @@ class Writer:
                 hint="the folder must exist, belong to the gateway's user, and be on a writable disk",
             ) from error
         try:
-            self._connection = _connect(self.path)
+            self._connection = _prepared(self._connect(self.path), self.path)
         except BaseException:
             os.close(self._lock_fd)
             raise
@@ -88,6 +112,10 @@ class Writer:
             self._connection.close()
             self._connection = None
             os.close(self._lock_fd)
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
 
 def _lock(path: Path) -> int:
@@ -105,8 +133,12 @@ def _lock(path: Path) -> int:
     return fd
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+def sqlite_connection(path: Path) -> sqlite3.Connection:
+    """No transactions of Python's own: the writer says BEGIN and COMMIT."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -115,7 +147,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit={4 * 1024 * 1024}")
         connection.execute("PRAGMA cache_size=-1024")
         connection.execute("PRAGMA trusted_schema=OFF")
-        _migrate(connection)
+        migrate(connection)
     except sqlite3.Error as error:
         connection.close()
         raise store_error(error, path) from error
@@ -123,18 +155,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"the store was written by a newer gateway (schema {version}, this one knows {SCHEMA_VERSION})",
-            hint="install the newer gateway again, or move the file away to start an empty store",
-        )
-    if version == 0:
-        schema = files("buffer").joinpath("schema.sql").read_text(encoding="utf-8")
-        connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:

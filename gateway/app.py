@@ -36,7 +36,7 @@ from gateway.uplink.tt10.export import Exporter
 log = logging.getLogger("gateway")
 
 DRAIN_S = 5.0
-PRUNE_EVERY_S = 3600.0
+TEND_EVERY_S = 60.0
 
 
 def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
@@ -73,7 +73,7 @@ class Gateway:
         self.pipeline = Pipeline(self.signals, self.clock)
         self.store_file = self.state_dir / document.buffer.file
         self.store = Store(self.store_file, document.buffer, self.clock)
-        self.desk = Desk(document.gateway, document.commands, self.store, self._actuators(), self.clock)
+        self.desk = Desk(document.gateway, document.commands, self.store.claims, self._actuators(), self.clock)
         self.sources = [Supervisor(driver, self._sink, self.clock) for driver in self.drivers]
         self.exports = [
             Exporter(settings, self.signals, site.base, self.clock, site.secret) for settings in document.tt10
@@ -82,7 +82,7 @@ class Gateway:
         self.uplink = MqttUplink(
             _located(document.uplink, site),
             document.gateway,
-            self.store,
+            self.store.outbox,
             self.desk,
             catalogue(document.gateway, document.site, place, self.signals),
             self.clock,
@@ -112,9 +112,11 @@ class Gateway:
 
     async def _store(self, indicators: Sequence[Indicator]) -> None:
         if indicators:
-            await self.store.append([record(indicator) for indicator in indicators])
+            sent = [i for i in indicators if i.forwarded]
+            windows = [i for i in indicators if i.start_ms is not None]
+            await self.store.append([record(indicator) for indicator in sent], windows=windows)
             for export in self.exports:
-                export.take(indicators)
+                export.take(sent)
 
     async def _resume_exports(self) -> None:
         """The slot that a stop cut through goes on from what is stored."""
@@ -136,7 +138,7 @@ class Gateway:
                     for name, work in (
                         ("uplink", self.uplink.run()),
                         ("windows", self._close_windows()),
-                        ("prune", self._prune()),
+                        ("keeper", self._tend()),
                         ("watchdog", self._watchdog()),
                         *((f"tt10 {export.station}", export.run()) for export in self.exports),
                     )
@@ -177,10 +179,10 @@ class Gateway:
             await asyncio.sleep(wait_s)
             await self._store(self.pipeline.close(self.clock.now_ms()))
 
-    async def _prune(self) -> None:
+    async def _tend(self) -> None:
         while True:
-            await self.store.prune()
-            await asyncio.sleep(PRUNE_EVERY_S)
+            await self.store.keeper.tend()
+            await asyncio.sleep(TEND_EVERY_S)
 
     async def _watchdog(self) -> None:
         await watchdog(watchdog_interval_s(), [s.health for s in self.sources], self.store.turn, self.clock)
@@ -200,7 +202,7 @@ class Gateway:
 
     def status(self) -> dict[str, Any]:
         """For people on site: everything there is to see, as `gateway status --json` prints it."""
-        low, high = self.store.span()
+        low, high = self.store.outbox.span()
         return {
             "gateway": self.site.document.gateway,
             "site": self.site.document.site,
@@ -213,12 +215,12 @@ class Gateway:
             "points": self._points(),
             "store": {
                 "file": str(self.store_file),
-                "epoch": self.store.epoch,
+                "epoch": self.store.outbox.epoch,
                 "rid_lo": low,
                 "rid_hi": high,
                 "commits": self.store.commits,
-                "waiting": {lane.name.lower(): self.store.waiting(lane).records for lane in Lane},
-                "set_aside": self.store.set_aside,
+                "waiting": {lane.name.lower(): self.store.outbox.waiting(lane).records for lane in Lane},
+                "set_aside": self.store.outbox.set_aside,
             },
             "uplink": self.uplink.status(),
             "tt10": {export.station: export.status() for export in self.exports},

@@ -18,7 +18,7 @@ from gateway.model.clock import Clock
 from gateway.model.command import Command, CommandState, How, Outcome, TargetResult
 from gateway.model.errors import DriverError
 from gateway.model.measure import Signal, Value
-from gateway.model.ports import Actuator, IncomingCommand, Journal
+from gateway.model.ports import Actuator, Claims, IncomingCommand
 
 log = logging.getLogger("commands")
 
@@ -33,13 +33,13 @@ class Desk:
         self,
         gateway_id: str,
         settings: CommandSettings,
-        journal: Journal,
+        claims: Claims,
         actuators: Mapping[str, tuple[Actuator, Signal]],
         clock: Clock,
     ) -> None:
         self._gateway_id = gateway_id
         self._settings = settings
-        self._journal = journal
+        self._claims = claims
         self._actuators = actuators
         self._clock = clock
         self._accepted_at: deque[float] = deque()
@@ -48,7 +48,7 @@ class Desk:
 
     async def report_interrupted(self) -> int:
         """At the start, before anything is taken in: gives every claim without an outcome its end."""
-        ids = await self._journal.interrupted()
+        ids = await self._claims.interrupted()
         for command_id in ids:
             outcome = Outcome(
                 id=command_id,
@@ -65,7 +65,7 @@ class Desk:
         except NotACommand as error:
             log.warning("a message on the command topic was ignored: %s", error)
             return None
-        earlier = await self._journal.claim(command.id, incoming.payload, self._clock.now_ms())
+        earlier = await self._claims.claim(command.id, incoming.payload, self._clock.now_ms())
         if earlier is not None:
             return earlier or None
         situation = Situation(self._gateway_id, self._clock.now_ms(), self._clock.synced(), self._recent())
@@ -118,7 +118,7 @@ class Desk:
 
     async def _record(self, outcome: Outcome, command: Command | None) -> bytes:
         message = outcome_message(outcome)
-        await self._journal.finish(outcome, message, [outcome_record(outcome, command)])
+        await self._claims.finish(outcome, message, [outcome_record(outcome, command)])
         self.counts[outcome.state] = self.counts.get(outcome.state, 0) + 1
         log.info("command %s: %s %s", outcome.id, outcome.state, outcome.why)
         return message

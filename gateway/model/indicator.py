@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.model.measure import Quality, Reason, Signal, Value
+from gateway.model.measure import Forward, Quality, Reason, Signal, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,8 @@ class Indicator:
     quality: Quality
     reasons: tuple[Reason, ...] = ()
     parts: Parts | None = None
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether the centre gets it. Every signal has windows, for the history; `forward` decides what leaves."""
+        return self.start_ms is None or self.signal.forward is not Forward.EVERY

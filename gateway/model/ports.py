@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from gateway.model.command import Outcome
+from gateway.model.indicator import Indicator
 from gateway.model.measure import Reading, Signal, Value
 
 
@@ -136,8 +137,24 @@ class Outbox(Protocol):
     async def changed(self) -> None:
         """Returns when something new was committed since the last call returned (at once if so)."""
 
+    async def again(self, spans: Iterable[tuple[int, int]]) -> Again:
+        """Makes what is held of these rids due again, in the BACK lane, with the same rids. What is due or on its
+        way already stays as it is."""
 
-class Journal(Protocol):
+    async def confirmed(self, upto: int) -> None:
+        """The far end has stored everything up to this rid. Where the store keeps records until then, they may now
+        be deleted. Never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What became of a request to send again: records that are due again, and rids that are not held any more."""
+
+    records: int
+    not_held: Sequence[tuple[int, int]] = ()
+
+
+class Claims(Protocol):
     """The desk's view of the store: the same file, so that outcome and record share one transaction."""
 
     async def claim(self, command_id: str, request: bytes, at_ms: int) -> bytes | None:
@@ -145,7 +162,7 @@ class Journal(Protocol):
         outcome message, or b"" if it is still being worked on."""
 
     async def finish(self, outcome: Outcome, message: bytes, records: Sequence[bytes]) -> None:
-        """Commits the outcome message and its records (urgent lane) in one transaction."""
+        """Commits the outcome message, its records (urgent lane) and its journal entry in one transaction."""
 
     async def interrupted(self) -> Sequence[str]:
         """Ids of commands claimed before this start that have no outcome."""
@@ -155,11 +172,32 @@ class RecordSink(Protocol):
     """Where the pipeline's records go. A record is its JSON object without the opening `{"rid":N,`:
     the store gives the rid in the transaction that stores the record."""
 
-    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
-        """Joins the open commit group. Returns as soon as the group has room; `flush` waits for the commit."""
+    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE, windows: Sequence[Indicator] = ()) -> None:
+        """Joins the open commit group, with closed windows for the history. Returns as soon as the group has room;
+        `flush` waits for the commit."""
 
     async def flush(self) -> None:
         """Returns after everything appended so far is committed."""
+
+
+class Journal(Protocol):
+    """What was done here, as a chain: each entry holds the hash of the one before."""
+
+    def note(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Joins the open commit group; `body` must be plain JSON. Kinds: see buffer/README.md."""
+
+    def head(self) -> tuple[int, str]:
+        """(number, SHA-256 in hex) of the newest committed entry; (0, "") for an empty journal."""
+
+
+class History(Protocol):
+    """Closed windows, as they were committed and as they were folded."""
+
+    async def windows(
+        self, start_ms: int, end_ms: int, *, span_s: int, signals: Collection[str] | None = None
+    ) -> list[Indicator]:
+        """The windows of this full length that end after `start_ms` and not after `end_ms`, in the order of their
+        ends; of these signal ids, or of all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,7 @@ that is older was brought late, from a file or a logger's memory."""
 @dataclass(slots=True)
 class _State:
     signal: Signal
-    every: bool
-    window: Window | None
+    window: Window
     memory: Memory = field(default_factory=Memory)
     latest: Reading | None = None
 
@@ -34,16 +33,15 @@ class Pipeline:
     def __init__(self, signals: Iterable[Signal], clock: Clock) -> None:
         self._clock = clock
         start_ms = clock.now_ms()
-        self._states = {signal.id: _state(signal, start_ms) for signal in signals}
-        self._windowed = [state for state in self._states.values() if state.window is not None]
+        self._states = {signal.id: _State(signal, Window(signal, start_ms)) for signal in signals}
         self._ready: list[Indicator] = []
         self.accepted = 0
 
     def accept(self, batch: Sequence[Reading]) -> list[Indicator]:
-        """Judges and folds a batch. Returns what is to be stored now: single readings of signals that forward
-        every one, windows that a reading from after their end has closed, and readings from before the open window:
-        theirs is closed and gone, so each is a record of its own that says `replayed`. Where there are no windows,
-        that is a reading from before the latest one."""
+        """Judges and folds a batch. Returns what is to be stored now: single readings of signals that forward every
+        one, windows that a reading from after their end has closed, and readings from before the open window: theirs
+        is closed and gone, so each is a record of its own that says `replayed`. Where only readings are forwarded,
+        that is also a reading from before the latest one. Every signal has windows: see `Indicator.forwarded`."""
         out: list[Indicator] = []
         synced = self._clock.synced()
         now_ms = self._clock.now_ms()
@@ -57,15 +55,11 @@ class Pipeline:
                 continue
             reading = judge(raw, state.signal.rule, state.memory)
             state.latest = reading
-            if state.every:
+            if state.signal.forward is not Forward.WINDOWS:
                 out.append(_single(state.signal, reading, synced=synced))
-            window = state.window
-            if window is not None:
-                if reading.at_ms >= window.end_ms:
-                    out.append(self._turn(state, window, reading.at_ms, synced))
-                    window = state.window
-                    assert window is not None  # noqa: S101  # just turned
-                window.add(reading)
+            if reading.at_ms >= state.window.end_ms:
+                out.append(self._turn(state, state.window, reading.at_ms, synced))
+            state.window.add(reading)
         return out
 
     def close(self, now_ms: int) -> list[Indicator]:
@@ -73,23 +67,23 @@ class Pipeline:
         synced = self._clock.synced()
         return [
             self._turn(state, state.window, now_ms, synced)
-            for state in self._windowed
-            if state.window is not None and state.window.end_ms <= now_ms
+            for state in self._states.values()
+            if state.window.end_ms <= now_ms
         ]
 
     def close_all(self, now_ms: int) -> list[Indicator]:
         """Closes every open window as it is, at a stop. They say `partial`; the next start goes on from there."""
         synced = self._clock.synced()
         closed = self.close(now_ms)
-        for state in self._windowed:
-            if state.window is not None and state.window.start_ms < now_ms:
+        for state in self._states.values():
+            if state.window.start_ms < now_ms:
                 closed.append(state.window.close(now_ms, synced=synced))
                 state.window = Window(state.signal, now_ms, state.window.last)
         return closed
 
     def next_close_ms(self) -> int | None:
         """When the next window ends; None when there is none."""
-        return min((state.window.end_ms for state in self._windowed if state.window is not None), default=None)
+        return min((state.window.end_ms for state in self._states.values()), default=None)
 
     def latest(self, now_ms: int) -> dict[str, Reading]:
         """The latest judged reading of each signal that ever gave one, stale if nothing followed it."""
@@ -110,24 +104,12 @@ class Pipeline:
 
 def _is_late(reading: Reading, state: _State, now_ms: int) -> bool:
     """From before the open window or the latest reading, and not because our own clock was set back."""
-    if state.window is not None:
-        start_ms = state.window.start_ms
-    elif state.latest is not None:
-        start_ms = state.latest.at_ms
-    else:
-        return False
+    start_ms = state.window.start_ms
+    if state.signal.forward is Forward.EVERY and state.latest is not None:
+        start_ms = max(start_ms, state.latest.at_ms)
     return reading.at_ms < start_ms - UNDER_WAY_MS and now_ms >= start_ms
 
 
 def _single(signal: Signal, reading: Reading, *, synced: bool) -> Indicator:
     reasons = reading.reasons if synced else (*reading.reasons, Reason.CLOCK_UNSYNCED)
     return Indicator(signal, None, reading.at_ms, reading.value, reading.quality, reasons, None)
-
-
-def _state(signal: Signal, start_ms: int) -> _State:
-    windowed = signal.forward is not Forward.EVERY
-    return _State(
-        signal=signal,
-        every=signal.forward is not Forward.WINDOWS,
-        window=Window(signal, start_ms) if windowed else None,
-    )

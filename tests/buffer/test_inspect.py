@@ -26,9 +26,9 @@ async def test_a_store_can_be_read_beside_a_running_gateway(tmp_path: Path) -> N
         await store.append([tail(i) for i in range(5)])
         await store.append([tail(99)], Lane.URGENT)
         await store.flush()
-        batch = await store.take(Lane.LIVE, 3, 65536)
+        batch = await store.outbox.take(Lane.LIVE, 3, 65536)
         assert batch is not None
-        store.settle(batch)
+        store.outbox.settle(batch)
         await store.flush()
         with read_only(path) as connection:
             records = newest(connection, 100)
@@ -37,7 +37,7 @@ async def test_a_store_can_be_read_beside_a_running_gateway(tmp_path: Path) -> N
         assert [r["waits"] for r in records] == [True, True, False, False, False, True]
         assert [r["lane"] for r in records] == ["live"] * 5 + ["urgent"]
         assert (content["records"], content["waiting"], content["rid_hi"]) == (6, 3, 6)
-        assert content["epoch"] == store.epoch
+        assert content["epoch"] == store.outbox.epoch
 
 
 async def test_looking_changes_nothing_even_in_a_copy_that_cannot_be_written(tmp_path: Path) -> None:

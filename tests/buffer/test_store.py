@@ -46,9 +46,9 @@ async def opened(path: Path, clock: ManualClock, every_s: float = 0.01) -> Async
 
 async def take_all(store: Store, lane: Lane, max_records: int = 200, max_bytes: int = 65536) -> list[object]:
     got: list[object] = []
-    while batch := await store.take(lane, max_records, max_bytes):
+    while batch := await store.outbox.take(lane, max_records, max_bytes):
         got += values(batch)
-        store.settle(batch)
+        store.outbox.settle(batch)
     return got
 
 
@@ -57,20 +57,20 @@ async def test_records_come_out_in_order_with_consecutive_ids(path: Path, clock:
         for i in range(5):
             await store.append([tail(10 * i + j) for j in range(3)])
             await store.flush()
-        batch = await store.take(Lane.LIVE, 200, 65536)
+        batch = await store.outbox.take(Lane.LIVE, 200, 65536)
         assert batch is not None
         assert (batch.lo, batch.hi, batch.n) == (1, 15, 15)
         assert values(batch) == [10 * i + j for i in range(5) for j in range(3)]
-        assert store.span() == (1, 15)
+        assert store.outbox.span() == (1, 15)
 
 
 async def test_append_commits_within_the_interval_without_being_told(path: Path, clock: ManualClock) -> None:
     async with opened(path, clock, every_s=0.02) as store:
         await store.append([tail(1)])
-        assert await store.take(Lane.LIVE, 10, 1000) is None
+        assert await store.outbox.take(Lane.LIVE, 10, 1000) is None
         async with asyncio.timeout(5):
-            await store.changed()
-        assert values(await store.take(Lane.LIVE, 10, 1000)) == [1]
+            await store.outbox.changed()
+        assert values(await store.outbox.take(Lane.LIVE, 10, 1000)) == [1]
 
 
 async def test_an_urgent_record_does_not_wait_for_the_interval(path: Path, clock: ManualClock) -> None:
@@ -78,19 +78,19 @@ async def test_an_urgent_record_does_not_wait_for_the_interval(path: Path, clock
         await store.append([tail("slow")])
         await store.append([tail("alarm")], Lane.URGENT)
         async with asyncio.timeout(5):
-            await store.changed()
-        assert values(await store.take(Lane.URGENT, 10, 1000)) == ["alarm"]
+            await store.outbox.changed()
+        assert values(await store.outbox.take(Lane.URGENT, 10, 1000)) == ["alarm"]
 
 
 async def test_what_is_settled_is_not_sent_again_after_a_restart(path: Path, clock: ManualClock) -> None:
     async with opened(path, clock) as store:
         await store.append([tail(i) for i in range(10)])
         await store.flush()
-        first = await store.take(Lane.LIVE, 4, 65536)
-        second = await store.take(Lane.LIVE, 4, 65536)
+        first = await store.outbox.take(Lane.LIVE, 4, 65536)
+        second = await store.outbox.take(Lane.LIVE, 4, 65536)
         assert first is not None
         assert values(second) == [4, 5, 6, 7]
-        store.settle(first)
+        store.outbox.settle(first)
     async with opened(path, clock) as store:
         assert await take_all(store, Lane.LIVE) == [4, 5, 6, 7, 8, 9]
         assert await take_all(store, Lane.BACK) == []
@@ -102,12 +102,12 @@ async def test_an_id_is_never_given_twice_even_when_everything_was_deleted(path:
         await store.flush()
         await take_all(store, Lane.LIVE)
         clock.advance(30 * 86400)
-        assert await store.prune() == 10
-        assert store.span() == (11, 10)
+        assert await store.keeper.tend() == 10
+        assert store.outbox.span() == (11, 10)
     async with opened(path, clock) as store:
         await store.append([tail("new")])
         await store.flush()
-        batch = await store.take(Lane.LIVE, 10, 1000)
+        batch = await store.outbox.take(Lane.LIVE, 10, 1000)
         assert batch is not None
         assert batch.lo == 11
 
@@ -116,10 +116,10 @@ async def test_pruning_never_touches_what_still_has_to_be_sent(path: Path, clock
     async with opened(path, clock) as store:
         await store.append([tail(i) for i in range(10)])
         await store.flush()
-        taken = await store.take(Lane.LIVE, 3, 65536)
+        taken = await store.outbox.take(Lane.LIVE, 3, 65536)
         clock.advance(365 * 86400)
-        assert await store.prune() == 0
-        store.give_back()
+        assert await store.keeper.tend() == 0
+        store.outbox.give_back()
         assert taken is not None
         assert await take_all(store, Lane.BACK) == list(range(10))
 
@@ -128,10 +128,10 @@ async def test_given_back_batches_are_due_again_in_their_old_order(path: Path, c
     async with opened(path, clock) as store:
         await store.append([tail(i) for i in range(9)])
         await store.flush()
-        batches = [await store.take(Lane.LIVE, 3, 65536) for _ in range(3)]
+        batches = [await store.outbox.take(Lane.LIVE, 3, 65536) for _ in range(3)]
         assert batches[1] is not None
-        store.settle(batches[1])
-        store.give_back()
+        store.outbox.settle(batches[1])
+        store.outbox.give_back()
         assert await take_all(store, Lane.LIVE) == [0, 1, 2, 6, 7, 8]
 
 
@@ -144,10 +144,10 @@ async def test_what_waited_too_long_becomes_backlog_and_fresh_records_overtake_i
         clock.advance(3600)
         await store.append([tail("fresh")])
         await store.flush()
-        assert store.waiting(Lane.LIVE).records == 1
-        assert store.waiting(Lane.BACK).records == 1
-        assert values(await store.take(Lane.LIVE, 10, 1000)) == ["fresh"]
-        assert values(await store.take(Lane.BACK, 10, 1000)) == ["old"]
+        assert store.outbox.waiting(Lane.LIVE).records == 1
+        assert store.outbox.waiting(Lane.BACK).records == 1
+        assert values(await store.outbox.take(Lane.LIVE, 10, 1000)) == ["fresh"]
+        assert values(await store.outbox.take(Lane.BACK, 10, 1000)) == ["old"]
 
 
 async def test_after_a_long_outage_and_a_restart_everything_is_backlog_but_the_last_minutes(
@@ -172,10 +172,10 @@ async def test_batches_respect_both_limits_and_break_where_ids_do(path: Path, cl
         await store.flush()
         await store.append([tail(i) for i in range(6, 9)])
         await store.flush()
-        small = await store.take(Lane.LIVE, 200, 70)
+        small = await store.outbox.take(Lane.LIVE, 200, 70)
         assert small is not None
         assert len(small.body) <= 70
-        rest = await store.take(Lane.LIVE, 200, 65536)
+        rest = await store.outbox.take(Lane.LIVE, 200, 65536)
         assert rest is not None
         assert rest.n == rest.hi - rest.lo + 1
         assert values(small) + values(rest) + await take_all(store, Lane.LIVE) == list(range(9))
@@ -185,22 +185,22 @@ async def test_a_record_larger_than_the_limit_still_comes_out_alone(path: Path, 
     async with opened(path, clock) as store:
         await store.append([tail("x" * 5000), tail(1)])
         await store.flush()
-        assert values(await store.take(Lane.LIVE, 200, 100)) == ["x" * 5000]
-        assert values(await store.take(Lane.LIVE, 200, 100)) == [1]
+        assert values(await store.outbox.take(Lane.LIVE, 200, 100)) == ["x" * 5000]
+        assert values(await store.outbox.take(Lane.LIVE, 200, 100)) == [1]
 
 
 async def test_a_refused_batch_is_set_aside_with_its_reason_and_blocks_nothing(path: Path, clock: ManualClock) -> None:
     async with opened(path, clock) as store:
         await store.append([tail("poison"), tail("good")])
         await store.flush()
-        poison = await store.take(Lane.LIVE, 1, 1000)
+        poison = await store.outbox.take(Lane.LIVE, 1, 1000)
         assert poison is not None
-        await store.refuse(poison, "packet too large")
+        await store.outbox.refuse(poison, "packet too large")
         assert await take_all(store, Lane.LIVE) == ["good"]
-        assert store.set_aside == 1
+        assert store.outbox.set_aside == 1
     async with opened(path, clock) as store:
         assert await take_all(store, Lane.LIVE) == []
-        assert store.set_aside == 1
+        assert store.outbox.set_aside == 1
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT lo, n, reason FROM set_aside").fetchall() == [(1, 1, "packet too large")]
     connection.close()
@@ -208,10 +208,10 @@ async def test_a_refused_batch_is_set_aside_with_its_reason_and_blocks_nothing(p
 
 async def test_session_numbers_and_epoch_survive_and_only_grow(path: Path, clock: ManualClock) -> None:
     async with opened(path, clock) as store:
-        epoch, first = store.epoch, await store.next_session()
+        epoch, first = store.outbox.epoch, await store.outbox.next_session()
     async with opened(path, clock) as store:
-        assert store.epoch == epoch
-        assert await store.next_session() == first + 1
+        assert store.outbox.epoch == epoch
+        assert await store.outbox.next_session() == first + 1
     assert len(epoch) == 8
 
 
@@ -273,7 +273,7 @@ async def test_concurrent_flushes_each_wait_for_their_own_records(path: Path, cl
         async def one(i: int) -> int:
             await store.append([tail(i)])
             await store.flush()
-            return store.span()[1]
+            return store.outbox.span()[1]
 
         heads = await asyncio.gather(*(one(i) for i in range(50)))
         assert max(heads) == 50
@@ -284,14 +284,14 @@ async def test_concurrent_flushes_each_wait_for_their_own_records(path: Path, cl
 async def test_a_command_is_claimed_once_and_its_outcome_is_remembered(path: Path, clock: ManualClock) -> None:
     outcome = Outcome(id="c1", state=CommandState.APPLIED, at_ms=clock.now_ms())
     async with opened(path, clock) as store:
-        assert await store.claim("c1", b"{}", clock.now_ms()) is None
-        assert await store.claim("c1", b"{}", clock.now_ms()) == b""
-        assert list(await store.interrupted()) == ["c1"]
-        await store.finish(outcome, b'{"st":"applied"}', [tail("applied")])
-        assert list(await store.interrupted()) == []
-        assert values(await store.take(Lane.URGENT, 10, 1000)) == ["applied"]
+        assert await store.claims.claim("c1", b"{}", clock.now_ms()) is None
+        assert await store.claims.claim("c1", b"{}", clock.now_ms()) == b""
+        assert list(await store.claims.interrupted()) == ["c1"]
+        await store.claims.finish(outcome, b'{"st":"applied"}', [tail("applied")])
+        assert list(await store.claims.interrupted()) == []
+        assert values(await store.outbox.take(Lane.URGENT, 10, 1000)) == ["applied"]
     async with opened(path, clock) as store:
-        assert await store.claim("c1", b"{}", clock.now_ms()) == b'{"st":"applied"}'
+        assert await store.claims.claim("c1", b"{}", clock.now_ms()) == b'{"st":"applied"}'
 
 
 async def test_leaving_commits_the_open_group(path: Path, clock: ManualClock) -> None:

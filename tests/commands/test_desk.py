@@ -56,7 +56,7 @@ class Office:
     def __init__(self, store: Store, clock: ManualClock) -> None:
         self.store, self.clock, self.cabinet = store, clock, Cabinet()
         actuators: Any = {s.id: (self.cabinet, s) for s in (LAMP, DIM)}
-        self.desk = Desk("gw-1", RULES, store, actuators, clock)
+        self.desk = Desk("gw-1", RULES, store.claims, actuators, clock)
         self.number = 0
 
     def message(self, **more: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Office:
 
     async def records(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        while batch := await self.store.take(Lane.URGENT, 200, 65536):
+        while batch := await self.store.outbox.take(Lane.URGENT, 200, 65536):
             found += json.loads(b"[" + batch.body + b"]")
         return found
 
@@ -159,7 +159,7 @@ async def test_without_a_clock_only_light_may_be_made(office: Office) -> None:
 
 async def test_after_a_restart_a_claim_without_outcome_is_interrupted_and_not_repeated(office: Office) -> None:
     payload = json.dumps(office.message(id="half-way-there")).encode()
-    assert await office.store.claim("half-way-there", payload, office.clock.now_ms()) is None
+    assert await office.store.claims.claim("half-way-there", payload, office.clock.now_ms()) is None
     assert await office.desk.report_interrupted() == 1
     (record,) = await office.records()
     assert (record["v"], record["p"]["id"]) == ("interrupted", "half-way-there")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,8 +91,21 @@ async def memory(_: Path) -> AsyncIterator[MemoryOutbox]:
     yield MemoryOutbox()
 
 
-def sqlite(path: Path) -> AbstractAsyncContextManager[Outbox]:
-    return Store(path / "store.sqlite3", BufferSettings(commit_every_s=0.02), CLOCK)
+@asynccontextmanager
+async def sqlite(path: Path) -> AsyncIterator[StoredOutbox]:
+    async with Store(path / "store.sqlite3", BufferSettings(commit_every_s=0.02), CLOCK) as store:
+        yield StoredOutbox(store)
+
+
+class StoredOutbox:
+    """A store's outbox that also takes records in, as `MemoryOutbox` does."""
+
+    def __init__(self, store: Store) -> None:
+        self.append = store.append
+        self._outbox = store.outbox
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._outbox, name)
 
 
 @pytest.fixture(params=[memory, sqlite])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.model.ports import Batch, Lane, Waiting
+from gateway.model.ports import Again, Batch, Lane, Waiting
+from gateway.model.spans import Spans
 
 
 @dataclass
@@ -23,7 +24,9 @@ class MemoryOutbox:
         self._session = 0
         self._rows: dict[Lane, dict[int, bytes]] = {lane: {} for lane in Lane}
         self._taken: dict[int, tuple[Lane, bytes]] = {}
+        self._kept: dict[int, bytes] = {}
         self._news = asyncio.Event()
+        self.upto = 0
 
     async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
         """As a `RecordSink` does."""
@@ -32,7 +35,8 @@ class MemoryOutbox:
     def put(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
         for record in records:
             self._rid += 1
-            self._rows[lane][self._rid] = b'{"rid":%d,' % self._rid + record
+            row = b'{"rid":%d,' % self._rid + record
+            self._rows[lane][self._rid] = self._kept[self._rid] = row
         self._news.set()
 
     async def next_session(self) -> int:
@@ -87,6 +91,20 @@ class MemoryOutbox:
     async def changed(self) -> None:
         await self._news.wait()
         self._news.clear()
+
+    async def again(self, spans: Iterable[tuple[int, int]]) -> Again:
+        asked = Spans(spans)
+        held = {rid: row for rid, row in self._kept.items() if rid in asked}
+        due = {rid for rows in self._rows.values() for rid in rows} | self._taken.keys()
+        back = {rid: row for rid, row in held.items() if rid not in due}
+        self._rows[Lane.BACK] = dict(sorted({**self._rows[Lane.BACK], **back}.items()))
+        self._news.set()
+        for rid in held:
+            asked.remove(rid, rid)
+        return Again(len(back), tuple(asked))
+
+    async def confirmed(self, upto: int) -> None:
+        self.upto = max(self.upto, upto)
 
     @property
     def is_empty(self) -> bool:
