@@ -92,3 +92,19 @@ def fitting(bundle: Bundle, max_records: int, max_bytes: int) -> Bundle:
             break
         n += 1
     return cut(bundle, bundle.lo, bundle.lo + n - 1)
+
+
+def sound(bundle: Bundle) -> bool:
+    """Whether the body holds exactly the records that lo and n promise."""
+    parts = bundle.body.split(_SEAM)
+    if len(parts) != bundle.n or not bundle.body.endswith(b"}"):
+        return False
+    heads = [b'{"rid":%d,' % bundle.lo, *(b"%d," % rid for rid in range(bundle.lo + 1, bundle.hi + 1))]
+    return all(map(bytes.startswith, parts, heads))
+
+
+def renumbered(bundle: Bundle, lo: int) -> Bundle:
+    """The same records with the ids lo .. lo+n-1."""
+    tails = [part[part.index(b",") + 1 :] for part in bundle.body.split(_SEAM)]
+    body = b",".join([b'{"rid":%d,%b' % (lo + i, tail) for i, tail in enumerate(tails)])
+    return Bundle(lo, bundle.n, bundle.lane, body)

@@ -1,117 +1,313 @@
 """Closed windows, kept by their length: the ground that longer indicators, and the authority's files, are folded from.
 
-A row is what one commit brought of windows of one length that ended at one moment. Windows are JSON arrays, because
-`gateway buffer sql` unfolds them with SQLite's own functions:
-
-    [signal, t0, value, quality, [reasons], n, expected, sum, min, max, first, last]
+A row is what one commit brought of windows of one length that ended at one moment (`part` 1, 2, ...), or what was
+folded from shorter ones (`part` 0). Which periods are still to be folded, or folded again because windows came late, is
+written in the commit that brings the windows: no crash forgets it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-from buffer.bundle import deflate, inflate
-from buffer.chain import canonical
 from buffer.settings import HistorySettings
+from buffer.steady import Steady
+from buffer.window_rows import READINGS, decoded, described, encoded, packed, signal_of, unpacked
 from buffer.writer import Writer
 from gateway.model.clock import Clock
-from gateway.model.indicator import Indicator, Parts
-from gateway.model.measure import Forward, Kind, Quality, Reason, Signal
+from gateway.model.folding import fold
+from gateway.model.indicator import Indicator
+from gateway.model.measure import Signal
+
+TIERS_S = (300, 3600)
+"""The lengths that shorter windows are folded to."""
+SETTLE_MS = 10_000
+"""So long after its end a period is folded: the windows that end with it are committed then."""
+STEP_S = 0.05
+"""About how long the store's thread may fold before a commit gets its turn."""
+SLICE = 256
+"""Rows that are read, or deleted, at once."""
+HOUR_MS = 3_600_000
+_LAST_PART = 1 << 62
+
+
+class Row(NamedTuple):
+    t1_ms: int
+    part: int
+    body: bytes
+
+
+class Period(NamedTuple):
+    """What is folded at once: the windows that end in (end - tier, end]."""
+
+    tier_s: int
+    end_ms: int
+
+    @property
+    def start_ms(self) -> int:
+        return self.end_ms - self.tier_s * 1000
 
 
 class History:
-    """The store's side of `gateway.model.ports.History`."""
+    """The store's side of `gateway.model.ports.History`. The keeper calls `roll` and `prune` every minute."""
 
     def __init__(self, writer: Writer, settings: HistorySettings, clock: Clock) -> None:
         self._writer = writer
         self._settings = settings
         self._clock = clock
+        self._steady = Steady(clock)
+        self._known: dict[int, Signal] = {}
+        self._numbers: dict[str, tuple[Signal, int]] = {}
+        self._pruned: Mapping[int, int] = {}
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def write(self, connection: sqlite3.Connection, windows: Iterable[Indicator]) -> None:
+        """In the store's thread, inside the transaction."""
+        groups: dict[tuple[int, int], list[list[Any]]] = {}
+        made: dict[str, int] = {}
+        for window in windows:
+            number = self._number(connection, window.signal, made)
+            groups.setdefault((window.signal.window_s, window.end_ms), []).append(encoded(number, window))
+        for (span_s, t1_ms), rows in groups.items():
+            connection.execute(
+                "INSERT INTO history (span_s, t1_ms, part, n, body) VALUES (?1, ?2, "
+                "(SELECT coalesce(max(part), 0) + 1 FROM history WHERE span_s = ?1 AND t1_ms = ?2), ?3, ?4)",
+                (span_s, t1_ms, len(rows), packed(rows)),
+            )
+        touched = {period for span_s, t1_ms in groups if (period := period_of(span_s, t1_ms)) is not None}
+        due = _due(connection)
+        if not touched <= due:
+            _save_due(connection, due | touched)
+
+    def _number(self, connection: sqlite3.Connection, signal: Signal, made: dict[str, int]) -> int:
+        known = self._numbers.get(signal.id)
+        if known is not None and known[0] is signal:
+            return known[1]
+        about = described(signal)
+        if about in made:
+            return made[about]
+        row = connection.execute("SELECT id FROM signal WHERE about = ?", (about,)).fetchone()
+        if row is not None:
+            self._numbers[signal.id] = signal, row[0]
+            return int(row[0])
+        # Kept for longer only once it is found: this transaction may still fail, and the number go to another signal.
+        (number,) = connection.execute("INSERT INTO signal (about) VALUES (?) RETURNING id", (about,)).fetchone()
+        made[about] = number
+        return int(number)
+
+    # --- out --------------------------------------------------------------------------------------------------------
 
     async def windows(
         self, start_ms: int, end_ms: int, *, span_s: int, signals: Collection[str] | None = None
     ) -> list[Indicator]:
-        return await self._writer.read(lambda c: read(c, start_ms, end_ms, span_s=span_s, signals=signals))
+        """The store's thread only fetches, a slice at a time, so that commits go on; another thread decodes."""
+        ids = None if signals is None else frozenset(signals)
+        found: list[Indicator] = []
+        after = (start_ms, _LAST_PART)
+        while rows := await self._writer.read(partial(_slice, span_s=span_s, after=after, end_ms=end_ms)):
+            known = await self._writer.read(self._signals)
+            found += await asyncio.to_thread(_picked, rows, known, ids)
+            after = rows[-1].t1_ms, rows[-1].part
+        return found
 
-    @staticmethod
-    def write(connection: sqlite3.Connection, windows: Iterable[Indicator]) -> None:
-        """In the store's thread, inside the transaction."""
-        groups: dict[tuple[int, int], list[list[Any]]] = {}
-        for window in windows:
-            number = _number(connection, window.signal)
-            groups.setdefault((window.signal.window_s, window.end_ms), []).append(encoded(number, window))
-        for (span_s, t1_ms), rows in groups.items():
-            body = deflate(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
-            connection.execute(
-                "INSERT INTO history (span_s, t1_ms, part, n, body) VALUES (?1, ?2, "
-                "(SELECT coalesce(max(part), 0) + 1 FROM history WHERE span_s = ?1 AND t1_ms = ?2), ?3, ?4)",
-                (span_s, t1_ms, len(rows), body),
-            )
+    def _signals(self, connection: sqlite3.Connection) -> Mapping[int, Signal]:
+        """In the store's thread. What a number stands for never changes, so only new ones are read."""
+        new = known_signals(connection, max(self._known, default=0))
+        if new:
+            self._known = {**self._known, **new}  # another thread may be reading the old one
+        return self._known
+
+    # --- folding ----------------------------------------------------------------------------------------------------
+
+    async def roll(self) -> int:
+        """Folds every period that is over and whose windows changed since it was folded; returns how many. Raises
+        StoreError when the disk takes nothing: what is folded stays, the rest remains due."""
+        rolled = 0
+        while step := await self._writer.run(self._roll_some):
+            rolled += step
+        return rolled
+
+    def _roll_some(self, connection: sqlite3.Connection) -> int:
+        """In the store's thread, in one transaction: at least one period, and no other after STEP_S."""
+        until = self._clock.monotonic() + STEP_S
+        over_ms = self._clock.now_ms() - SETTLE_MS
+        known = self._signals(connection)
+        due = _due(connection)
+        rolled = 0
+        while ready := [period for period in due if period.end_ms <= over_ms]:
+            if rolled and self._clock.monotonic() >= until:
+                break
+            period = min(ready)  # shorter tiers first: longer ones are folded from them
+            due.remove(period)
+            longer = period_of(*period)
+            if _fold(connection, period, known) and longer is not None:
+                due.add(longer)
+            rolled += 1
+        if rolled:
+            _save_due(connection, due)
+        return rolled
+
+    # --- forgetting -------------------------------------------------------------------------------------------------
+
+    async def prune(self) -> int:
+        """Deletes windows that are older than their length is kept, by whole hours; returns how many rows. Nothing
+        while the clock is not set, or jumped within the hour. Raises StoreError when the disk takes nothing."""
+        steady = self._steady()
+        before = {span_s: self._kept_from(span_s) for span_s in await self._writer.read(lengths)}
+        if not steady or before == self._pruned:
+            return 0
+        gone = 0
+        for span_s, before_ms in before.items():
+            while step := await self._writer.run(partial(_delete, span_s=span_s, before_ms=before_ms)):
+                gone += step
+        self._pruned = before
+        return gone
+
+    def _kept_from(self, span_s: int) -> int:
+        """Windows of this length that end up to here may go. An hour goes as a whole, so that none is ever folded again
+        from the half of its windows."""
+        kept = self._settings
+        hours = kept.base_hours
+        if span_s >= TIERS_S[0]:
+            hours = kept.five_minutes_days * 24 if span_s < TIERS_S[1] else kept.hour_years * 365.25 * 24
+        return (self._clock.now_ms() - round(hours * HOUR_MS)) // HOUR_MS * HOUR_MS
 
 
-def _number(connection: sqlite3.Connection, signal: Signal) -> int:
-    about = described(signal)
-    connection.execute("INSERT OR IGNORE INTO signal (about) VALUES (?)", (about,))
-    (number,) = connection.execute("SELECT id FROM signal WHERE about = ?", (about,)).fetchone()
-    return int(number)
-
-
-def described(signal: Signal) -> str:
-    """What has to be known of a signal to read its windows later, as canonical JSON."""
-    return canonical(
-        {
-            "id": signal.id,
-            "pt": signal.point,
-            "ind": signal.indicator,
-            "u": signal.unit,
-            "k": signal.kind,
-            "every_s": signal.every_s,
-            "window_s": signal.window_s,
-            "fwd": signal.forward,
-            "tg": dict(signal.tags),
-        }
-    )
-
-
-def signal_of(about: Mapping[str, Any]) -> Signal:
-    """The signal again, without what only judging needs."""
-    return Signal(
-        id=about["id"],
-        point=about["pt"],
-        indicator=about["ind"],
-        unit=about["u"],
-        kind=Kind(about["k"]),
-        every_s=about["every_s"],
-        window_s=about["window_s"],
-        forward=Forward(about["fwd"]),
-        tags=about["tg"],
-    )
-
-
-def encoded(number: int, window: Indicator) -> list[Any]:
-    parts = window.parts or Parts(0, 0)
-    return [
-        number, window.start_ms, window.value, window.quality, list(window.reasons), parts.n, parts.expected,
-        parts.total, parts.low, parts.high, parts.first, parts.last,
-    ]  # fmt: skip
-
-
-def decoded(row: Sequence[Any], end_ms: int, signals: Mapping[int, Signal]) -> Indicator:
-    number, start_ms, value, quality, reasons, *parts = row
-    why = tuple(Reason(reason) for reason in reasons)
-    return Indicator(signals[number], start_ms, end_ms, value, Quality(quality), why, Parts(*parts))
+# --- on a connection of any kind --------------------------------------------------------------------------------------
 
 
 def read(
     connection: sqlite3.Connection, start_ms: int, end_ms: int, *, span_s: int, signals: Collection[str] | None = None
 ) -> list[Indicator]:
-    """See `gateway.model.ports.History.windows`; for a connection of any kind."""
-    known = {number: signal_of(json.loads(about)) for number, about in connection.execute("SELECT * FROM signal")}
-    wanted = {number for number, signal in known.items() if signals is None or signal.id in signals}
+    """See `gateway.model.ports.History.windows`."""
+    return list(each(connection, start_ms, end_ms, span_s=span_s, signals=signals))
+
+
+def each(
+    connection: sqlite3.Connection, start_ms: int, end_ms: int, *, span_s: int, signals: Collection[str] | None = None
+) -> Iterator[Indicator]:
+    """The same one after the other: little memory, and no transaction is held open while the caller works."""
+    ids = None if signals is None else frozenset(signals)
+    known: dict[int, Signal] = {}
+    after = (start_ms, _LAST_PART)
+    while rows := _slice(connection, span_s=span_s, after=after, end_ms=end_ms):
+        known |= known_signals(connection, max(known, default=0))
+        yield from _picked(rows, known, ids)
+        after = rows[-1].t1_ms, rows[-1].part
+
+
+def known_signals(connection: sqlite3.Connection, above: int = 0) -> dict[int, Signal]:
+    """What the numbers in rows stand for, of those above this one."""
+    rows = connection.execute("SELECT id, about FROM signal WHERE id > ?", (above,))
+    return {number: signal_of(json.loads(about)) for number, about in rows}
+
+
+def lengths(connection: sqlite3.Connection) -> list[int]:
+    """The lengths of which there are windows, s."""
     rows = connection.execute(
-        "SELECT t1_ms, body FROM history WHERE span_s = ? AND t1_ms > ? AND t1_ms <= ? ORDER BY t1_ms, part",
-        (span_s, start_ms, end_ms),
+        "WITH RECURSIVE length (s) AS (SELECT min(span_s) FROM history UNION ALL "
+        "SELECT (SELECT min(span_s) FROM history WHERE span_s > s) FROM length WHERE s IS NOT NULL) "
+        "SELECT s FROM length WHERE s IS NOT NULL"
     )
-    return [decoded(row, t1_ms, known) for t1_ms, body in rows for row in json.loads(inflate(body)) if row[0] in wanted]
+    return [span_s for (span_s,) in rows]
+
+
+def period_of(span_s: int, t1_ms: int) -> Period | None:
+    """The period that a window of this length is folded into; None where it fills none."""
+    for tier_s in TIERS_S:
+        if span_s < tier_s and tier_s % span_s == 0:
+            length_ms = tier_s * 1000
+            return Period(tier_s, -(-t1_ms // length_ms) * length_ms)
+    return None
+
+
+def _slice(connection: sqlite3.Connection, *, span_s: int, after: tuple[int, int], end_ms: int) -> list[Row]:
+    rows = connection.execute(
+        "SELECT t1_ms, part, body FROM history WHERE span_s = ? AND (t1_ms, part) > (?, ?) AND t1_ms <= ? "
+        "ORDER BY t1_ms, part LIMIT ?",
+        (span_s, *after, end_ms, SLICE),
+    )
+    return [Row(*row) for row in rows]
+
+
+def _picked(rows: Iterable[Row], known: Mapping[int, Signal], ids: frozenset[str] | None) -> list[Indicator]:
+    wanted = None if ids is None else frozenset(number for number, signal in known.items() if signal.id in ids)
+    return [decoded(window, row.t1_ms, known) for row in rows for window in unpacked(row.body, wanted)]
+
+
+def _fold(connection: sqlite3.Connection, period: Period, known: Mapping[int, Signal]) -> bool:
+    """Writes the period's row, in place of one that is there; False when there was nothing to write."""
+    groups: dict[tuple[Any, ...], list[tuple[int, Indicator]]] = {}
+    for span_s in lengths(connection):
+        if period_of(span_s, period.end_ms) != period:
+            continue
+        rows = connection.execute(
+            "SELECT t1_ms, body FROM history WHERE span_s = ? AND t1_ms > ? AND t1_ms <= ?",
+            (span_s, period.start_ms, period.end_ms),
+        )
+        for t1_ms, body in rows:
+            for window in unpacked(body):
+                group = groups.setdefault(_same(known[window[0]]), [])
+                group.append((window[0], decoded(window, t1_ms, known)))
+    folded = [_folded(group, period, known) for group in groups.values()]
+    # Windows only ever come to a period, so fewer readings than it had mean that its ground is not kept any more.
+    if not folded or _readings(folded) < _readings(_folded_before(connection, period)):
+        return False
+    connection.execute(
+        "INSERT OR REPLACE INTO history (span_s, t1_ms, part, n, body) VALUES (?, ?, 0, ?, ?)",
+        (*period, len(folded), packed(folded)),
+    )
+    return True
+
+
+def _folded(group: Sequence[tuple[int, Indicator]], period: Period, known: Mapping[int, Signal]) -> Sequence[Any]:
+    number, _ = max(group, key=lambda pair: pair[1].end_ms)
+    return encoded(number, fold(known[number], (window for _, window in group), period.start_ms, period.end_ms))
+
+
+def _folded_before(connection: sqlite3.Connection, period: Period) -> Sequence[Sequence[Any]]:
+    row = connection.execute(
+        "SELECT body FROM history WHERE span_s = ? AND t1_ms = ? AND part = 0", tuple(period)
+    ).fetchone()
+    return unpacked(row[0]) if row is not None else ()
+
+
+def _readings(rows: Iterable[Sequence[Any]]) -> int:
+    return sum(row[READINGS] for row in rows)
+
+
+def _same(signal: Signal) -> tuple[Any, ...]:
+    """What must be equal for windows to be folded together; how often it is read, or sent, may have changed."""
+    return signal.id, signal.point, signal.indicator, signal.unit, signal.kind, tuple(sorted(signal.tags.items()))
+
+
+def _delete(connection: sqlite3.Connection, *, span_s: int, before_ms: int) -> int:
+    return connection.execute(
+        "DELETE FROM history WHERE span_s = ?1 AND (t1_ms, part) IN "
+        "(SELECT t1_ms, part FROM history WHERE span_s = ?1 AND t1_ms <= ?2 ORDER BY t1_ms, part LIMIT ?3)",
+        (span_s, before_ms, SLICE),
+    ).rowcount
+
+
+# --- periods that are due, kept in meta as {"300": [end, ...]} --------------------------------------------------------
+
+
+def _due(connection: sqlite3.Connection) -> set[Period]:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'due'").fetchone()
+    if row is None:  # a new store, or what was saved of a damaged one: whatever is there
+        rows = connection.execute("SELECT DISTINCT span_s, t1_ms FROM history")
+        return {period for span_s, t1_ms in rows if (period := period_of(span_s, t1_ms)) is not None}
+    ends: dict[str, list[int]] = json.loads(row[0])
+    return {Period(int(tier_s), end_ms) for tier_s in ends for end_ms in ends[tier_s]}
+
+
+def _save_due(connection: sqlite3.Connection, due: Iterable[Period]) -> None:
+    ends: dict[int, list[int]] = {}
+    for tier_s, end_ms in sorted(due):
+        ends.setdefault(tier_s, []).append(end_ms)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('due', ?)", (json.dumps(ends, separators=(",", ":")),))

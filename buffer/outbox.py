@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from buffer.writer import Writer
 from gateway.model.clock import Clock
 from gateway.model.ports import Again, Batch, Lane, Waiting
 from gateway.model.spans import Spans
+
+log = logging.getLogger("buffer")
 
 
 class Outbox:
@@ -50,7 +53,27 @@ class Outbox:
         saved = json.loads(meta.get("unsettled", "{}"))
         now_ms = self._clock.now_ms()
         self.lanes.load(saved, _newest(connection, int(saved.get("seen", 0)), now_ms), now_ms)
+        if "copied" in meta:
+            self._begin_anew(connection)
         self.wake()
+
+    def _begin_anew(self, connection: sqlite3.Connection) -> None:
+        """A backup's original went on giving ids: under an epoch of its own none of them means two records. What was
+        still to be sent is sent under it; what was sent before is not offered once more. The original's sessions went
+        on too, and the centre ignores a lower one: seconds since 1970 are above any count of connections."""
+        original, self.epoch = self.epoch, secrets.token_hex(4)
+        unsettled = self.lanes.unsettled()
+        self._oldest = unsettled.first()[0] if unsettled else self._newest + 1
+        connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", [("epoch", self.epoch), ("offered", str(self._oldest))]
+        )
+        connection.execute(
+            "INSERT INTO meta VALUES ('session', ?1) ON CONFLICT (key) DO UPDATE "
+            "SET value = max(CAST(value AS INTEGER), CAST(?1 AS INTEGER))",
+            (str(self._clock.now_ms() // 1000),),
+        )
+        connection.execute("DELETE FROM meta WHERE key = 'copied'")
+        log.warning("this store is a backup of %s: epoch %s begins with record %d", original, self.epoch, self._oldest)
 
     # --- in, by the store ---------------------------------------------------------------------------------------
 
@@ -70,10 +93,18 @@ class Outbox:
             self._newest = max(self._newest, bundle.hi)
         if bundles:
             self._changed.set()
+        if self.lanes.dirty:  # a long list of what waits is not saved with every commit, but it is in the end
+            self._group.within(max(1.0, self._group.every_s))
 
     def wake(self) -> None:
         if self.lanes.any_due():
             self._changed.set()
+
+    def close(self) -> None:
+        """Before the last commit: what is settled is saved with it, however long that is."""
+        self.lanes.save_now()
+        if self.lanes.dirty:
+            self._group.within(0)
 
     def deleted(self, oldest: int | None) -> None:
         """Rows are gone; `oldest` is the lowest rid still held, None when nothing is."""
@@ -89,7 +120,7 @@ class Outbox:
             ).fetchone()
             return int(row[0])
 
-        return await self._writer.run(work)
+        return await self._writer.insist(work)
 
     def span(self) -> tuple[int, int]:
         return self._oldest, self._newest
@@ -110,10 +141,14 @@ class Outbox:
         self._group.join(statements=[("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values)])
         self.lanes.settled(batch)
         self.set_aside += batch.n
-        await self._group.flush()
+        # Not waited for: a disk that takes nothing must not stop the sending, which is what makes room.
+        self._group.within(0)
 
-    def give_back(self) -> None:
-        self.lanes.give_back()
+    def split(self, batch: Batch) -> tuple[Batch, Batch]:
+        return self.lanes.split(batch)
+
+    def give_back(self, but: Iterable[Batch] = ()) -> None:
+        self.lanes.give_back(but)
         self.wake()
 
     async def changed(self) -> None:

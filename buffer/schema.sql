@@ -7,7 +7,7 @@
 CREATE TABLE bundle (
     lo    INTEGER PRIMARY KEY,          -- first record id (rid)
     n     INTEGER NOT NULL CHECK (n > 0),
-    lane  INTEGER NOT NULL,             -- 0 urgent (outcomes, alarms), 1 telemetry
+    lane  INTEGER NOT NULL,             -- 0 urgent (outcomes, alarms), 1 telemetry, 2 late when it came
     at_ms INTEGER NOT NULL,             -- commit time, ms since 1970 UTC
     body  BLOB NOT NULL
 ) STRICT;
@@ -73,5 +73,8 @@ CREATE TABLE tally (
 
 -- meta: epoch, session (last given), floor (highest rid ever deleted), offered (lowest rid ever offered for sending),
 --       unsettled (JSON: what is still to be sent), confirmed (the centre has everything up to here), clean (1 after an
---       orderly stop), lost, written, journal_cut (JSON: up to where the journal was shortened).
+--       orderly stop), lost, written, journal_cut (JSON: up to where the journal was shortened),
+--       journal_bytes (what it takes), due (JSON: ends of the
+--       periods that are still to be folded, by their length in s), copied (1 in a backup: it begins an epoch of its
+--       own when it is opened as a store).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

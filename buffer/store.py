@@ -12,19 +12,22 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from buffer.bundle import Bundle
 from buffer.chain import Chain, Entry
 from buffer.claims import Claims
 from buffer.group import Bag, Group
 from buffer.history import History
-from buffer.keeper import Keeper
+from buffer.keeper import Keeper, Views
+from buffer.maintain import Maintenance
 from buffer.outbox import Outbox
+from buffer.salvage import recover
 from buffer.settings import BufferSettings
-from buffer.writer import Connect, Writer, set_aside_file
+from buffer.tally import Tally
+from buffer.writer import Connect, Writer
 from gateway.model.clock import Clock
-from gateway.model.errors import StoreDamaged, StoreError, StoreFull
+from gateway.model.errors import StoreError
 from gateway.model.indicator import Indicator
 from gateway.model.ports import Lane
 
@@ -36,29 +39,39 @@ CLOSE_S = 5.0
 
 
 class Store:
-    """Enter it to open, leave it to commit and close. Raises StoreError, StoreBusy on entering."""
+    """Enter it to open, leave it to commit and close. Raises StoreError, StoreBusy on entering.
 
-    def __init__(self, path: Path, settings: BufferSettings, clock: Clock, connect: Connect | None = None) -> None:
+    `until_confirmed`: sent records are kept until the far end has confirmed them, whatever their age.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: BufferSettings,
+        clock: Clock,
+        connect: Connect | None = None,
+        *,
+        until_confirmed: bool = False,
+    ) -> None:
         self.path = path
         self._settings = settings
         self._clock = clock
-        self._writer = Writer(path, connect)
+        self._writer = Writer(path, connect, settings.check_s)
         self._group = Group(self._write, settings.commit_every_s)
         self.outbox = Outbox(self._writer, self._group, clock)
-        self.journal = Chain(self._group, clock)
+        self.journal = Chain(self._writer, self._group, clock)
         self.claims = Claims(self._writer, self._group, self.journal)
         self.history = History(self._writer, settings.history, clock)
-        self.keeper = Keeper(self._writer, self._group, self.outbox, settings, clock)
+        views = Views(self.outbox, self.journal, self.history, Tally(self._group, self.outbox, clock))
+        self.keeper = Keeper(self._writer, views, settings, clock, until_confirmed=until_confirmed)
+        self.maintenance = Maintenance(self._writer, self._group, self.outbox, self.journal, clock)
         self.commits = 0
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._writer.open()
-        except StoreDamaged as damage:
-            # A damaged store must not keep the gateway dark: it is kept for salvage, and a new epoch begins.
-            aside = set_aside_file(self._writer.path, self._clock.now_ms())
-            log.error("%s; set aside as %s, beginning a new store", damage, aside)
-            await self._writer.open()
+        self.keeper.before_open()
+        # A damaged store must not keep the gateway dark: a new one begins with what can be read of it.
+        self._writer.on_damage = lambda damage: recover(self.path, damage.what, self._clock)
+        await self._writer.open()
         try:
             await self._writer.run(self._load)
         except BaseException:
@@ -70,14 +83,19 @@ class Store:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self.claims.close()
+        self.outbox.close()
         try:
-            await self._group.close(CLOSE_S)
+            # A damaged file takes nothing any more: the next start salvages it.
+            await self._group.close(1.0 if self._writer.damaged else CLOSE_S)
         finally:
+            await self.keeper.close()
             await self._writer.close()
 
     def _load(self, connection: sqlite3.Connection) -> None:
         self.outbox.load(connection)
         self.journal.load(connection)
+        self.keeper.load(connection)
 
     # --- in ---------------------------------------------------------------------------------------------
 
@@ -86,18 +104,18 @@ class Store:
         while len(self._group) > GROUP_LIMIT:
             await self._group.flush()
         if records or windows:
-            stored_lane = min(lane, Lane.LIVE)
-            self._group.join([(stored_lane, record) for record in records], windows=windows)
+            self._group.join([(lane, record) for record in records], windows=windows)
             self._group.within(0 if lane is Lane.URGENT else self._settings.commit_every_s)
 
     async def flush(self) -> None:
         """Returns after everything appended and settled so far is committed."""
+        self.outbox.lanes.save_now()
         await self._group.flush()
 
     async def _write(self, bag: Bag, first_try: bool) -> bool:
         """One transaction. False, with one log line, when the disk did not take it."""
         at_ms = self._clock.now_ms()
-        unsettled = self.outbox.lanes.to_save()
+        unsettled = self.outbox.lanes.to_save(self._clock.monotonic())
 
         def work(connection: sqlite3.Connection) -> tuple[Sequence[Bundle], Sequence[Entry]]:
             for sql, values in bag.statements:
@@ -111,18 +129,25 @@ class Store:
             return bundles, entries
 
         try:
-            bundles, entries = await self._writer.run_once(work)
+            bundles, entries = await self._writer.run(work, sum(len(record) for _, record in bag.records))
         except StoreError as error:
             self.outbox.lanes.not_saved(unsettled)
             if first_try:
                 log.error("%s; %d records wait in memory", error, len(bag.records))
-            if isinstance(error, StoreFull):
-                await self.keeper.make_room()
             return False
         self.commits += 1
         self.outbox.committed(bundles, at_ms)
         self.journal.committed(entries)
         return True
+
+    @property
+    def checked(self) -> str:
+        """What the start looked at: "clean" (nothing to check), "whole", "part" (the time was over), "salvaged"."""
+        return self._writer.checked
+
+    async def failing(self) -> NoReturn:
+        """Raises StoreDamaged once the file turns out to be damaged: the process must end, and be started again."""
+        await self._writer.failing()
 
     # --- for the watchdog -------------------------------------------------------------------------------
 

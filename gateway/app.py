@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import drivers
-from buffer import inspect
 from buffer.store import Store
 from config.site import LoadedSite
-from gateway import __version__
-from gateway.api import SOCKET_NAME, status_socket
+from gateway import __version__, diary
+from gateway.api import SOCKET_NAME, local_api
 from gateway.commands.desk import Desk
+from gateway.commands.replay import Replay
 from gateway.model.clock import Clock, SystemClock
+from gateway.model.command import Command
 from gateway.model.indicator import Indicator
-from gateway.model.measure import Reading, Signal
+from gateway.model.measure import Reading, Reason, Signal
 from gateway.model.ports import Actuator, Driver, Lane
 from gateway.pipeline.overrides import override
 from gateway.pipeline.pipeline import Pipeline
@@ -37,6 +38,7 @@ log = logging.getLogger("gateway")
 
 DRAIN_S = 5.0
 TEND_EVERY_S = 60.0
+OPENING_S = 900
 
 
 def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
@@ -72,13 +74,15 @@ class Gateway:
         self.signals = override(chain.from_iterable(d.signals for d in self.drivers), document.points)
         self.pipeline = Pipeline(self.signals, self.clock)
         self.store_file = self.state_dir / document.buffer.file
-        self.store = Store(self.store_file, document.buffer, self.clock)
+        self.store = Store(self.store_file, document.buffer, self.clock, until_confirmed=document.uplink.e2e_ack)
         self.desk = Desk(document.gateway, document.commands, self.store.claims, self._actuators(), self.clock)
         self.sources = [Supervisor(driver, self._sink, self.clock) for driver in self.drivers]
         self.exports = [
-            Exporter(settings, self.signals, site.base, self.clock, site.secret) for settings in document.tt10
+            Exporter(settings, self.signals, self.store.history, site.base, self.clock, site.secret)
+            for settings in document.tt10
         ]
         place = document.place.model_dump()
+        self.configuration = diary.configuration(site)
         self.uplink = MqttUplink(
             _located(document.uplink, site),
             document.gateway,
@@ -89,8 +93,13 @@ class Gateway:
             secret=site.secret,
             health=self.health,
             about={"sw": __version__, "boot": _boot_id(), "caps": self._capabilities()},
+            journal=self.store.journal.head,
         )
-        self.desk.services = {"gw.ping": self._ping, "gw.rebirth": self.uplink.rebirth}
+        self.desk.services = {
+            "gw.ping": self._ping,
+            "gw.rebirth": self._rebirth,
+            "tele.replay": Replay(self.store.outbox, self.clock),
+        }
 
     def _actuators(self) -> dict[str, tuple[Actuator, Signal]]:
         by_driver = {signal.id: driver for driver in self.drivers for signal in driver.signals}
@@ -102,10 +111,13 @@ class Gateway:
 
     def _capabilities(self) -> list[str]:
         lights = any(signal.writable for signal in self.signals)
-        return [*(["light"] if lights else []), *(["camera"] if self.site.document.cameras else [])]
+        return [*(["light"] if lights else []), *(["camera"] if self.site.document.cameras else []), "replay"]
 
-    async def _ping(self) -> None:
+    async def _ping(self, _: Command) -> None:
         """The centre reached us and our answer will show it: the command path is proven."""
+
+    async def _rebirth(self, _: Command) -> None:
+        await self.uplink.rebirth()
 
     async def _sink(self, batch: Sequence[Reading]) -> None:
         await self._store(self.pipeline.accept(batch))
@@ -114,24 +126,26 @@ class Gateway:
         if indicators:
             sent = [i for i in indicators if i.forwarded]
             windows = [i for i in indicators if i.start_ms is not None]
-            await self.store.append([record(indicator) for indicator in sent], windows=windows)
+            late = [record(i) for i in sent if Reason.REPLAYED in i.reasons]
+            await self.store.append([record(i) for i in sent if Reason.REPLAYED not in i.reasons], windows=windows)
+            await self.store.append(late, Lane.BACK)  # a logger's day must not queue before what happens now
             for export in self.exports:
-                export.take(sent)
-
-    async def _resume_exports(self) -> None:
-        """The slot that a stop cut through goes on from what is stored."""
-        for export in self.exports:
-            export.recall(await asyncio.to_thread(_stored_since, self.store_file, await export.open()))
+                export.take(indicators)
 
     # --- running ----------------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
         """Until `stop` is set; `hurry` (a second signal) skips the drain. Raises StoreError, never DriverError."""
-        async with self.store, status_socket(self.state_dir / SOCKET_NAME, self.status):
+        api = local_api(self.state_dir / SOCKET_NAME, self.status, self.store.maintenance.perform)
+        # A damaged store is salvaged on opening, which may take minutes.
+        notify(f"EXTEND_TIMEOUT_USEC={OPENING_S * 1_000_000}")
+        async with self.store, api:
+            await diary.started(self.store.journal, self.configuration)
             interrupted = await self.desk.report_interrupted()
             if interrupted:
                 log.warning("%d command(s) were interrupted by the last stop and not repeated", interrupted)
-            await self._resume_exports()
+            for export in self.exports:
+                await export.open()
             async with asyncio.TaskGroup() as services:
                 background = [
                     services.create_task(work, name=name)
@@ -140,6 +154,7 @@ class Gateway:
                         ("windows", self._close_windows()),
                         ("keeper", self._tend()),
                         ("watchdog", self._watchdog()),
+                        ("store", self.store.failing()),
                         *((f"tt10 {export.station}", export.run()) for export in self.exports),
                     )
                 ]
@@ -147,6 +162,7 @@ class Gateway:
                 await self._store(self.pipeline.close_all(self.clock.now_ms()))
                 await self.store.flush()
                 await self._drain(hurry or asyncio.Event())
+                diary.stopped(self.store.journal, self.configuration)
                 for task in background:
                     task.cancel()
         log.info("stopped")
@@ -181,7 +197,8 @@ class Gateway:
 
     async def _tend(self) -> None:
         while True:
-            await self.store.keeper.tend()
+            uplink = self.uplink.status()
+            await self.store.keeper.tend("" if uplink["connected"] else uplink["last_error"] or "not connected")
             await asyncio.sleep(TEND_EVERY_S)
 
     async def _watchdog(self) -> None:
@@ -197,6 +214,7 @@ class Gateway:
             "devices": len(devices),
             "devices_online": sum(device.online for device in devices),
             "readings": self.pipeline.accepted,
+            **self.store.keeper.health(),
             **({"tt10_waiting": sum(e.progress.waiting for e in self.exports)} if self.exports else {}),
         }
 
@@ -219,8 +237,10 @@ class Gateway:
                 "rid_lo": low,
                 "rid_hi": high,
                 "commits": self.store.commits,
+                "checked": self.store.checked,
                 "waiting": {lane.name.lower(): self.store.outbox.waiting(lane).records for lane in Lane},
                 "set_aside": self.store.outbox.set_aside,
+                **self.store.keeper.health(),
             },
             "uplink": self.uplink.status(),
             "tt10": {export.station: export.status() for export in self.exports},
@@ -238,11 +258,6 @@ class Gateway:
             for name, health in source.driver.health().items()
         }
         return {**source.health.snapshot(), "devices": devices}
-
-
-def _stored_since(store: Path, at_ms: int) -> list[dict[str, Any]]:
-    with inspect.read_only(store) as connection:
-        return list(inspect.since(connection, at_ms))
 
 
 def _located(settings: UplinkSettings, site: LoadedSite) -> UplinkSettings:

@@ -7,11 +7,18 @@ import sys
 import typer
 
 from gateway.cli import (
+    buffer_act,
+    buffer_care,
+    buffer_export,
+    buffer_find,
+    buffer_sql,
+    buffer_status,
     buffer_verbs,
     camera,
     check,
     demo,
     explain,
+    journal_verbs,
     profile_verbs,
     read,
     run,
@@ -33,6 +40,7 @@ app = typer.Typer(
     add_completion=False,
 )
 buffer_app = typer.Typer(help="Look into the store. / Xem kho dữ liệu tại chỗ.", no_args_is_help=True)
+journal_app = typer.Typer(help="What was done here. / Nhật ký hoạt động.", no_args_is_help=True)
 camera_app = typer.Typer(help="Try a camera or a video. / Thử camera hoặc đoạn phim.", no_args_is_help=True)
 
 profile_app = typer.Typer(help="Device profiles: find, check, try, begin. / Hồ sơ thiết bị.", no_args_is_help=True)
@@ -59,16 +67,31 @@ profile_app.command("show")(profile_verbs.show)
 profile_app.command("check")(profile_verbs.check)
 profile_app.command("try")(profile_verbs.try_)
 profile_app.command("new")(profile_verbs.new)
+buffer_app.command("status")(buffer_status.status)
 buffer_app.command("show")(buffer_verbs.show)
+buffer_app.command("find")(buffer_find.find)
+buffer_app.command("export")(buffer_export.export)
+buffer_app.command("sql")(buffer_sql.sql)
+buffer_app.command("replay")(buffer_act.replay)
+buffer_app.command("retry")(buffer_act.retry)
+buffer_app.command("discard")(buffer_act.discard)
+buffer_app.command("compact")(buffer_act.compact)
+buffer_app.command("verify")(buffer_care.verify)
+buffer_app.command("backup")(buffer_care.backup)
+journal_app.command("verify")(journal_verbs.verify)
+journal_app.command("show")(journal_verbs.show)
+journal_app.command("export")(journal_verbs.export)
 camera_app.command("count")(camera.count)
 tt10_app.command("status")(tt10.status)
 tt10_app.command("resend")(tt10.resend)
 buffer_app.callback()(buffer_verbs.room)
+journal_app.callback()(journal_verbs.room)
 camera_app.callback()(camera.room)
 app.add_typer(scan_app, name="scan")
 app.add_typer(profile_app, name="profile")
 app.add_typer(tt10_app, name="tt10")
 app.add_typer(buffer_app, name="buffer")
+app.add_typer(journal_app, name="journal")
 app.add_typer(camera_app, name="camera")
 
 

@@ -1,14 +1,19 @@
-"""gateway buffer show: what is in the store, safe while the gateway runs."""
+"""gateway buffer show: the newest records in the store, what waits and what was set aside."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.output import local_time, offset, print_json, short_time
-from gateway.model.errors import BadArgument
+from gateway.cli.buffer_view import DB, JSON, SITE, Lines, count_text, damage_of, place_of, rids
+from gateway.cli.output import local_time, print_json
+
+if TYPE_CHECKING:
+    from buffer.inspect import ReadOnly
+    from buffer.search import Records, Row
 
 
 def room() -> None:
@@ -16,55 +21,80 @@ def room() -> None:
 
 
 def show(
-    file: Annotated[Path | None, typer.Argument(help="The site file. / Tệp cấu hình điểm.")] = None,
-    db: Annotated[Path | None, typer.Option("--db", help="A store file, also a copy. / Tệp kho dữ liệu.")] = None,
+    file: SITE = None,
+    db: DB = None,
+    *,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest records to show. / Số bản ghi.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object. / Xuất JSON.")] = False,
+    lane: Annotated[str | None, typer.Option("--lane", help="urgent, live or back. / Làn gửi.")] = None,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only what is still to be sent. / Đang chờ gửi.")] = False,
+    aside: Annotated[
+        bool, typer.Option("--set-aside", help="What the centre will never take. / Bản ghi để riêng.")
+    ] = False,
+    as_json: JSON = False,
 ) -> None:
     """Show what is stored and what waits. Reads only. / Xem dữ liệu đã lưu và đang chờ gửi."""
-    from buffer.inspect import newest, read_only, summary
+    from buffer.inspect import read_only
+    from buffer.search import Records, Wanted, set_aside
+    from gateway.cli.words import choices
+    from gateway.model.ports import Lane
 
-    path = db or _store_of(file)
-    with read_only(path) as connection:
-        content = {"file": str(path), **summary(connection), "newest": newest(connection, limit)}
+    lanes = choices(lane, "--lane", [known.name.lower() for known in Lane]) if lane else [None]
+    place = place_of(file, db, "show")
+    with read_only(place.path) as connection:
+        wanted = Wanted(lane=lanes[0], waiting=waiting)
+        records = Records(connection, wanted, int(time.time() * 1000), newest_first=True)
+        newest = set_aside(connection, limit) if aside else _first(records, limit)
+        content = {"file": str(place.path), **_summary(connection, records), "note": connection.note}
+    damage = damage_of(place.path, records, rids)
     if as_json:
-        print_json(content)
+        print_json({**content, "unread": records.unread, "newest": newest})
     else:
-        _print(content)
+        _print(content, newest)
+    if damage:
+        raise damage
 
 
-def _store_of(file: Path | None) -> Path:
-    if file is None:
-        raise BadArgument("name a site file, or a store with --db", hint="gateway buffer show --db store.sqlite3")
-    from config.site import load_site
+def _first(records: Records, limit: int) -> list[Row]:
+    found: list[Row] = []
+    for rows in records.steps():
+        found += rows
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
-    site = load_site(file)
-    return site.state_dir / site.document.buffer.file
+
+def _summary(connection: ReadOnly, records: Records) -> dict[str, Any]:
+    """Nothing where the file is damaged: then the records that can be read still are shown."""
+    from buffer.inspect import is_damage, meta, summary
+
+    for look in (summary, meta):
+        try:
+            return look(connection) if look is summary else {"epoch": meta(connection).get("epoch", "?")}
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            records.damaged_elsewhere()
+    return {}
 
 
-def _print(content: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
+def _print(content: dict[str, Any], newest: list[Row]) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console()
-    console.print(f"{escape(content['file'])}, epoch {content['epoch']}", soft_wrap=True)
-    console.print(
-        f"{content['records']} records / bản ghi ({content['rid_lo']}..{content['rid_hi']}), "
-        f"waiting / đang chờ gửi: {content['waiting']}, "
-        f"{local_time(content['oldest_ms'])} .. {local_time(content['newest_ms'])}"
-    )
-    for reason, records in content["set_aside"].items():
+    console = Console(highlight=False)
+    console.print(f"{escape(content['file'])}, epoch {content.get('epoch', '?')}", soft_wrap=True)
+    if content["note"]:
+        console.print(f"[yellow]{escape(content['note'])}[/]", soft_wrap=True)
+    if content.get("records"):
+        console.print(
+            f"{count_text(content['records'])} records / bản ghi ({content['rid_lo']}..{content['rid_hi']}), "
+            f"waiting / đang chờ gửi: {count_text(content['waiting'])}"
+        )
+        console.print(f"stored / lưu lúc: {local_time(content['oldest_ms'])} .. {local_time(content['newest_ms'])}")
+    for reason, records in content.get("set_aside", {}).items():
         console.print(f"[yellow]set aside / để riêng: {records}[/] ({escape(reason)})")
-    table = Table("rid", "point", "value", "quality", f"until {offset()}", "state", box=SIMPLE_HEAD, pad_edge=False)
-    for record in content["newest"]:
-        value = "-" if record["v"] is None else escape(str(record["v"]))
-        why = f" ({', '.join(record['f'])})" if record.get("f") else ""
-        state = f"[yellow]waits, {record['lane']}[/]" if record["waits"] else "sent"
-        table.add_row(
-            str(record["rid"]), record["pt"], value, f"{record['q']}{why}",
-            short_time(record["t1"]), state,
-        )  # fmt: skip
-    console.print(table)
-    console.print("waits: still to be sent / chờ gửi; sent: the broker has it / đã gửi")
+    lines = Lines()
+    lines.show(newest)
+    lines.close()
+    if not newest:
+        console.print("nothing to show / không có bản ghi nào")

@@ -90,7 +90,7 @@ async def _run(
         if stage.broker is None:
             raise GatewayError("the stage has no broker")
         host, port = stage.broker
-        async with Receiver(host=host, port=port) as receiver:
+        async with Receiver(host=host, port=port, repair_after_s=5) as receiver:
             show = Show()
             receiver.listener = show.listen
             await stage.start_gateway()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.output import print_json, short_time
+from gateway.cli.words import moment
 from gateway.model.errors import BadArgument, NotRunning
 
 if TYPE_CHECKING:
@@ -55,9 +54,10 @@ def resend(
 
     The running gateway finds them within half a minute; one that does not run sends them at its next start.
     """
+    from gateway.model.tt10 import ZONE
     from gateway.uplink.tt10.export import shelf_of
 
-    began, ends = _moment(from_, "--from"), _moment(to, "--to", last=True)
+    began, ends = moment(from_, "--from", zone=ZONE), moment(to, "--to", last=True, zone=ZONE)
     if ends < began:
         raise BadArgument("--to is before --from", where="--to", hint="swap the two")
     chosen = [export for export in _load(file).document.tt10 if station in {None, export.station}]
@@ -96,17 +96,6 @@ def _live(site: LoadedSite) -> dict[str, Any]:
     except NotRunning:
         return {}
     return answer
-
-
-def _moment(text: str, option: str, *, last: bool = False) -> int:
-    from gateway.model.tt10 import ZONE
-
-    for shape in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"):
-        with contextlib.suppress(ValueError):
-            at = datetime.strptime(text, shape).replace(tzinfo=ZONE)
-            day = timedelta(days=1, seconds=-1) if last and shape == "%Y-%m-%d" else timedelta()
-            return int((at + day).timestamp() * 1000)
-    raise BadArgument(f"{text!r} is no time", where=option, hint="2026-01-31, or 2026-01-31T08:00, in GMT+7")
 
 
 def _print(content: dict[str, Any]) -> None:

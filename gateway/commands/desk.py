@@ -2,32 +2,53 @@
 
 A repeated id never acts twice. A command that was claimed before a restart and has no outcome is reported
 `interrupted` and never repeated: a lamp order from an hour ago may be wrong now.
+
+When the disk takes nothing, nothing acts: a command that cannot be claimed fails, and says why. One that acted before
+the disk refused is answered after `finish_s` without waiting for its record, which follows when the disk takes it; so
+a few cannot hold up all others. If the gateway stops before that, it is `interrupted` after the restart.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.commands.policy import WRITES, NotACommand, Situation, authorise, parse
 from gateway.commands.settings import CommandSettings
 from gateway.model.clock import Clock
 from gateway.model.command import Command, CommandState, How, Outcome, TargetResult
-from gateway.model.errors import DriverError
+from gateway.model.errors import DriverError, GatewayError, StoreDamaged, StoreError
 from gateway.model.measure import Signal, Value
 from gateway.model.ports import Actuator, Claims, IncomingCommand
 
 log = logging.getLogger("commands")
 
-Service = Callable[[], Awaitable[None]]
+ANSWERS = 256
+"""So many of the last outcomes are known without asking the store, which may not be able to say."""
+MAX_NUMBER = 1 << 64
 _BADNESS = (CommandState.APPLIED, CommandState.UNVERIFIED, CommandState.FAILED)
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How an op of the gateway itself ended. `info`: what it found out, plain JSON, for the outcome."""
+
+    state: CommandState = CommandState.APPLIED
+    why: str = ""
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+Service = Callable[[Command], Awaitable[Served | None]]
+
+
 class Desk:
-    """`actuators`: the driver of each writable signal. `services`: what the gateway's own ops do, by op."""
+    """`actuators`: the driver of each writable signal. `services`: what the gateway's own ops do, by op; None as an
+    answer means that it was done."""
 
     def __init__(
         self,
@@ -36,27 +57,26 @@ class Desk:
         claims: Claims,
         actuators: Mapping[str, tuple[Actuator, Signal]],
         clock: Clock,
+        finish_s: float = 5.0,
     ) -> None:
         self._gateway_id = gateway_id
         self._settings = settings
         self._claims = claims
         self._actuators = actuators
         self._clock = clock
+        self._finish_s = finish_s
         self._accepted_at: deque[float] = deque()
+        self._answers: OrderedDict[str, bytes] = OrderedDict()  # b"" while it is being worked on
         self.services: dict[str, Service] = {}
         self.counts: dict[str, int] = {}
 
     async def report_interrupted(self) -> int:
         """At the start, before anything is taken in: gives every claim without an outcome its end."""
         ids = await self._claims.interrupted()
-        for command_id in ids:
-            outcome = Outcome(
-                id=command_id,
-                state=CommandState.INTERRUPTED,
-                at_ms=self._clock.now_ms(),
-                why="the gateway restarted while the command was under way; it was not repeated",
-            )
-            await self._record(outcome, None)
+        why = "the gateway restarted while the command was under way; it was not repeated"
+        now_ms = self._clock.now_ms()
+        outcomes = [Outcome(id=each, state=CommandState.INTERRUPTED, at_ms=now_ms, why=why) for each in ids]
+        await asyncio.gather(*(self._record(outcome, None) for outcome in outcomes))  # in one commit
         return len(ids)
 
     async def handle(self, incoming: IncomingCommand) -> bytes | None:
@@ -65,21 +85,41 @@ class Desk:
         except NotACommand as error:
             log.warning("a message on the command topic was ignored: %s", error)
             return None
-        earlier = await self._claims.claim(command.id, incoming.payload, self._clock.now_ms())
+        if command.id in self._answers:
+            return self._answers[command.id] or None
+        self._remember(command.id, b"")
+        try:
+            earlier = await self._claims.claim(command.id, incoming.payload, self._clock.now_ms())
+        except StoreDamaged:
+            raise
+        except StoreError as error:
+            return self._cannot_record(command, error)
         if earlier is not None:
+            self._remember(command.id, earlier)
             return earlier or None
+        return await self._carry_out(command, message, incoming)
+
+    async def _carry_out(self, command: Command, message: Mapping[str, Any], incoming: IncomingCommand) -> bytes:
+        """What is claimed is decided here, once."""
         situation = Situation(self._gateway_id, self._clock.now_ms(), self._clock.synced(), self._recent())
         refusal = authorise(command, message, incoming, self._settings, situation)
         if refusal is not None:
-            return await self._finish(command, refusal.state, (), refusal.why)
-        self._accepted_at.append(self._clock.monotonic())
+            return await self._finish(command, (), Served(refusal.state, refusal.why))
         if command.op in self.services:
-            await self.services[command.op]()
-            return await self._finish(command, CommandState.APPLIED, (), "")
+            return await self._finish(command, (), await self._serve(command))
+        self._accepted_at.append(self._clock.monotonic())
         acted = [await self._act(command, target) for target in command.targets]
         # The worst of its targets: one lamp that failed makes the command fail.
         worst = max((state for state, _ in acted), key=_BADNESS.index)
-        return await self._finish(command, worst, [result for _, result in acted], "")
+        return await self._finish(command, [result for _, result in acted], Served(worst))
+
+    async def _serve(self, command: Command) -> Served:
+        try:
+            return await self.services[command.op](command) or Served()
+        except StoreDamaged:
+            raise
+        except GatewayError as error:
+            return Served(CommandState.FAILED, str(error))
 
     def _recent(self) -> int:
         minute_ago = self._clock.monotonic() - 60
@@ -110,18 +150,49 @@ class Desk:
         why = ", ".join(reading.reasons)
         return state, TargetResult(target=target, want=want, got=reading.value, how=how, error=why)
 
-    async def _finish(self, command: Command, state: CommandState, results: Sequence[TargetResult], why: str) -> bytes:
+    async def _finish(self, command: Command, results: Sequence[TargetResult], end: Served) -> bytes:
+        return await self._record(self._outcome(command, results, end), command)
+
+    def _outcome(self, command: Command, results: Sequence[TargetResult], end: Served) -> Outcome:
         now_ms = self._clock.now_ms()
-        late_ms = max(0, now_ms - command.issued_ms) if self._clock.synced() else 0
-        outcome = Outcome(id=command.id, state=state, at_ms=now_ms, results=tuple(results), late_ms=late_ms, why=why)
-        return await self._record(outcome, command)
+        return Outcome(
+            id=command.id,
+            state=end.state,
+            at_ms=now_ms,
+            results=tuple(results),
+            late_ms=max(0, now_ms - command.issued_ms) if self._clock.synced() else 0,
+            why=end.why,
+            info=end.info,
+        )
 
     async def _record(self, outcome: Outcome, command: Command | None) -> bytes:
         message = outcome_message(outcome)
-        await self._claims.finish(outcome, message, [outcome_record(outcome, command)])
+        try:
+            async with asyncio.timeout(self._finish_s):
+                await self._claims.finish(outcome, message, [outcome_record(outcome, command)])
+        except TimeoutError:
+            log.error("the disk takes nothing: the outcome of command %s is recorded when it does", outcome.id)
+            why = "; ".join(filter(None, (outcome.why, "not recorded yet: the disk takes nothing")))
+            message = outcome_message(replace(outcome, why=why))
+        return self._answer(outcome, message)
+
+    def _cannot_record(self, command: Command, error: StoreError) -> bytes:
+        """Nothing acts that is not claimed. The answer is not durable, but remembered: the same id again must not
+        act after its sender was told that it failed."""
+        end = Served(CommandState.FAILED, f"the gateway cannot record commands: {error}")
+        outcome = self._outcome(command, (), end)
+        return self._answer(outcome, outcome_message(outcome))
+
+    def _answer(self, outcome: Outcome, message: bytes) -> bytes:
+        self._remember(outcome.id, message)
         self.counts[outcome.state] = self.counts.get(outcome.state, 0) + 1
         log.info("command %s: %s %s", outcome.id, outcome.state, outcome.why)
         return message
+
+    def _remember(self, command_id: str, answer: bytes) -> None:
+        self._answers[command_id] = answer
+        if len(self._answers) > ANSWERS:
+            self._answers.popitem(last=False)
 
 
 def wanted(command: Command, signal: Signal) -> Value | None:
@@ -133,6 +204,8 @@ def wanted(command: Command, signal: Signal) -> Value | None:
         return level > 0 if signal.unit == "1" else float(level)
     if command.op == "point.set":
         value = command.args.get("value")
+        if isinstance(value, int) and abs(value) >= MAX_NUMBER:
+            return None  # no register holds it, and no float either
         return value if isinstance(value, bool | int | float | str) else None
     return None
 
@@ -157,6 +230,8 @@ def outcome_message(outcome: Outcome) -> bytes:
     }
     if outcome.why:
         body["why"] = outcome.why
+    if outcome.info:
+        body["info"] = dict(outcome.info)
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -180,4 +255,6 @@ def outcome_record(outcome: Outcome, command: Command | None) -> bytes:
     }
     if outcome.why:
         body["p"]["why"] = outcome.why
+    if outcome.info:
+        body["p"]["info"] = dict(outcome.info)
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()[1:]

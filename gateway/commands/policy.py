@@ -13,10 +13,12 @@ from gateway.model.command import Command, CommandState
 from gateway.model.ports import IncomingCommand
 
 MAX_TTL_S = 300
+MAX_BYTES = 64 * 1024
+MAX_MS = 1 << 53
 # What the clocks of the centre and the gateway may differ by.
 SLACK_S = 5
 # Ops of the gateway itself: they read or repeat, and act on nothing in the street.
-SERVICE_OPS = frozenset({"gw.ping", "gw.rebirth"})
+SERVICE_OPS = frozenset({"gw.ping", "gw.rebirth", "tele.replay"})
 KNOWN_OPS = frozenset(get_args(Op)) | SERVICE_OPS
 WRITES = frozenset({"light.set", "point.set"})
 
@@ -35,10 +37,7 @@ class NotACommand(ValueError):
 
 def parse(payload: bytes) -> tuple[Command, Mapping[str, Any]]:
     """The command in a `cmd/1` message and the message itself. Raises NotACommand with what is wrong."""
-    try:
-        message = json.loads(payload)
-    except ValueError as error:
-        raise NotACommand(f"not JSON: {error}") from error
+    message = _json(payload)
     if not isinstance(message, dict) or message.get("s") != "cmd/1":
         raise NotACommand("not a cmd/1 message")
     wanted: tuple[tuple[str, type | tuple[type, ...]], ...] = (
@@ -49,6 +48,8 @@ def parse(payload: bytes) -> tuple[Command, Mapping[str, Any]]:
             raise NotACommand(f"`{key}` is missing or of the wrong type")
     if not 8 <= len(message["id"]) <= 64:
         raise NotACommand("`id` must have 8 to 64 characters")
+    if not 0 <= message["iat"] < MAX_MS:
+        raise NotACommand("`iat` is not a time in ms")
     to, arg = message.get("to", []), message.get("arg", {})
     if not isinstance(to, list) or not all(isinstance(name, str) for name in to) or not isinstance(arg, dict):
         raise NotACommand("`to` must be a list of names and `arg` an object")
@@ -64,6 +65,18 @@ def parse(payload: bytes) -> tuple[Command, Mapping[str, Any]]:
         why=str(message.get("why", "")),
     )
     return command, message
+
+
+def _json(payload: bytes) -> Any:
+    """What can be written again as JSON, in a record and in the journal: no NaN, no half of a character."""
+    if len(payload) > MAX_BYTES:
+        raise NotACommand(f"{len(payload)} bytes, but at most {MAX_BYTES} are read")
+    try:
+        message = json.loads(payload)
+        json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise NotACommand(f"not JSON: {error}") from error
+    return message
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,60 @@ from gateway.model.spans import Spans
 
 GZIP_MAGIC = b"\x1f\x8b"
 Series = tuple[str, str, tuple[tuple[str, str], ...]]  # point, indicator, tags
+HEADS = 10_000  # a gateway's journal heads that are remembered, and ways in which it was broken
 
 
 @dataclass
 class StoreBook:
-    """Records of one epoch of one gateway's store. `span`: what it last said it holds; empty as (1, 0)."""
+    """Records of one epoch of one gateway's store. `span`: what it last said it holds; empty as (1, 0). `lost`: what it
+    said that nobody will get (`gw.lost`), or does not hold any more."""
 
     have: Spans = field(default_factory=Spans)
+    lost: Spans = field(default_factory=Spans)
     span: tuple[int, int] = (1, 0)
 
     def gaps(self) -> list[tuple[int, int]]:
-        """What the gateway says it holds and we do not have: on its way, or lost."""
-        return self.have.missing(max(1, self.span[0]), self.span[1])
+        """What the gateway says it holds and we do not have: on its way, or missing."""
+        return self.missing(1, self.span[1])
+
+    def missing(self, lo: int, hi: int) -> list[tuple[int, int]]:
+        """What is missing of these ids, and may still be held."""
+        return [gap for a, b in self.have.missing(max(lo, self.span[0]), hi) for gap in self.lost.missing(a, b)]
+
+    def upto(self) -> int:
+        """Every record up to here is here, or will never be."""
+        gaps = self.gaps()
+        return gaps[0][0] - 1 if gaps else self.span[1]
+
+
+@dataclass
+class JournalBook:
+    """The heads (hash by number) of a gateway's journal as it said them, whatever store they came from. `broken`: how a
+    later one contradicted them. Write the heads down: `gateway journal verify --heads` takes them."""
+
+    heads: dict[int, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    _newest: int = 0
+    _session: int = -1
+
+    def take(self, seq: int, head: str, session: int, *, is_now: bool) -> None:
+        """A head of that session. `is_now` is False for a birth: a retained one may be older than what came since."""
+        known = self.heads.setdefault(seq, head)
+        if known != head:
+            self._breaks(f"entry {seq} was {known[:16]} and is {head[:16]}")
+            self.heads[seq] = head
+        if session == self._session and not is_now:
+            return
+        self._session = session
+        if seq < self._newest:
+            self._breaks(f"it went back from entry {self._newest} to {seq}")
+        self._newest = seq
+        if len(self.heads) > HEADS:
+            del self.heads[min(self.heads)]
+
+    def _breaks(self, how: str) -> None:
+        if len(self.broken) < HEADS:
+            self.broken.append(how)
 
 
 @dataclass
@@ -41,6 +83,7 @@ class GatewayBook:
     records: int = 0
     duplicates: int = 0
     historical: int = 0
+    journal: JournalBook = field(default_factory=JournalBook)
 
     def gaps(self) -> list[tuple[int, int]]:
         """Gaps in the current epoch."""
@@ -65,7 +108,7 @@ class Ledger:
         if len(levels) < 4 or levels[1] != "v1":
             return None
         kind = "/".join(levels[3:])
-        if kind == "cmd/req":  # our own
+        if kind in {"cmd/req", "ack"}:  # our own
             return None
         message = decode(payload)
         if message is None:
@@ -80,6 +123,7 @@ class Ledger:
         elif kind == "hb":
             book.heartbeat = message
             _take_span(book, message)
+            _take_head(book, message, is_now=True)
         elif kind == "cat":
             book.catalogue = message
         elif kind.startswith("cmd/res"):
@@ -97,6 +141,8 @@ class Ledger:
             book.records += 1
             if record["ind"] == "gw.command":
                 self._take_outcome(record)
+            elif record["ind"] == "gw.lost":
+                _take_lost(book, message["ep"], record)
             series = (record["pt"], record["ind"], tuple(sorted(record.get("tg", {}).items())))
             known = book.latest.get(series)
             if record.get("h"):
@@ -113,6 +159,13 @@ class Ledger:
             self.outcomes.setdefault(detail["id"], outcome)
 
 
+def _take_lost(book: GatewayBook, epoch: str, record: dict[str, Any]) -> None:
+    """What was given up, also of a store that was there before this one."""
+    detail = record.get("p", {})
+    if "lo" in detail and "hi" in detail:
+        book.stores.setdefault(detail.get("ep", epoch), StoreBook()).lost.add(detail["lo"], detail["hi"])
+
+
 def _take_state(book: GatewayBook, message: dict[str, Any]) -> None:
     if message["sid"] < book.session:
         return  # the late will of a connection that was followed by another
@@ -121,6 +174,7 @@ def _take_state(book: GatewayBook, message: dict[str, Any]) -> None:
     if message["online"]:
         book.state = message
         book.epoch = message["ep"]
+        _take_head(book, message, is_now=False)
     _take_span(book, message)
 
 
@@ -128,6 +182,12 @@ def _take_span(book: GatewayBook, message: dict[str, Any]) -> None:
     epoch = message.get("ep", book.epoch)
     if epoch and "rid_hi" in message:
         book.stores.setdefault(epoch, StoreBook()).span = (message["rid_lo"], message["rid_hi"])
+
+
+def _take_head(book: GatewayBook, message: dict[str, Any], *, is_now: bool) -> None:
+    if "journal" in message:
+        said = message["journal"]
+        book.journal.take(said["seq"], said["head"], message["sid"], is_now=is_now)
 
 
 def decode(payload: bytes) -> dict[str, Any] | None:

@@ -18,7 +18,8 @@ from typing import Any, Self
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 
-from gateway.ioc.ledger import Ledger
+from gateway.ioc.ledger import GatewayBook, Ledger, StoreBook
+from gateway.ioc.repair import VAIN, Repair, waiting_at
 from gateway.model.clock import Clock, SystemClock
 from gateway.model.errors import Unreachable, UplinkError
 from gateway.uplink.client import Client, Sealed
@@ -33,7 +34,8 @@ class Receiver:
     """Use it as `async with Receiver(host=…) as receiver`. It reconnects by itself and keeps its session at the
     broker for 5 minutes, so that a restart on either side loses nothing (on MQTT 5).
 
-    A message is acknowledged after the ledger has it. `listener` is called with (topic, decoded message).
+    A message is acknowledged after the ledger has it. `listener` is called with (topic, decoded message). With
+    `repair_after_s` it says what it has (`ack`), and asks for what has been missing for longer than that.
     """
 
     host: str
@@ -46,6 +48,7 @@ class Receiver:
     tls: ssl.SSLContext | None = None
     clock: Clock = field(default_factory=SystemClock)
     listener: Callable[[str, Mapping[str, Any]], None] | None = None
+    repair_after_s: float | None = None
 
     def __post_init__(self) -> None:
         self.ledger = Ledger()
@@ -53,26 +56,30 @@ class Receiver:
         self._line: Client | None = None
         self._protocol = aiomqtt.ProtocolVersion.V5
         self._is_guess = True  # until it worked once, the broker may not know MQTT 5
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._repairs: dict[tuple[str, str], Repair] = {}  # by gateway and epoch
+        self._said: dict[str, tuple[int, str, int]] = {}  # session, epoch and upto that a gateway was told
 
     async def __aenter__(self) -> Self:
         """Returns when the first connection stands and is subscribed. Raises UplinkError if there is none."""
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._listen_for_ever(ready))
+        self._tasks = [asyncio.create_task(self._listen_for_ever(ready))]
         try:
             await ready
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
+        if self.repair_after_s is not None:
+            self._tasks.append(asyncio.create_task(self._repair_for_ever(self.repair_after_s)))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     # -- listening
 
@@ -127,6 +134,34 @@ class Receiver:
                 self._changed.clear()
                 await self._changed.wait()
 
+    # -- repairing
+
+    async def _repair_for_ever(self, after_s: float) -> None:
+        while True:
+            await asyncio.sleep(after_s / 2)
+            for gateway, book in list(self.ledger.gateways.items()):
+                store = book.stores.get(book.epoch)
+                if book.online and store is not None:
+                    with contextlib.suppress(UplinkError, TimeoutError):  # it may be gone; there is a next time
+                        await self._repair(gateway, book, store, after_s)
+
+    async def _repair(self, gateway: str, book: GatewayBook, store: StoreBook, after_s: float) -> None:
+        repair = self._repairs.setdefault((gateway, book.epoch), Repair(after_s))
+        miss = repair.due(store, waiting_at(book.heartbeat, book.epoch), self.clock.monotonic())
+        said = (book.session, book.epoch, store.upto())
+        if miss and repair.vain >= VAIN:
+            await self._ask(gateway, book.epoch, store, miss)
+        elif miss or self._said.get(gateway) != said:
+            message = {"s": "ack/1", "ep": book.epoch, "upto": store.upto(), **({"miss": miss} if miss else {})}
+            await self._publish(f"{self.root}/v1/{gateway}/ack", message)
+            self._said[gateway] = said
+
+    async def _ask(self, gateway: str, epoch: str, store: StoreBook, miss: list[tuple[int, int]]) -> None:
+        """An `ack` has no answer. A command has: it also says what is not held any more."""
+        outcome = await self.send(gateway, "tele.replay", [], {"ep": epoch, "ranges": miss}, timeout_s=10)
+        for lo, hi in outcome.get("info", {}).get("not_held", ()):
+            store.lost.add(lo, hi)
+
     # -- commanding
 
     async def send(
@@ -156,24 +191,27 @@ class Receiver:
 
     async def send_raw(self, gateway: str, command: Mapping[str, Any], *, timeout_s: float = 30) -> dict[str, Any]:
         """Sends a command as it stands, also a wrong or repeated one, and returns its outcome."""
+        base, command_id = f"{self.root}/v1/{gateway}/cmd", str(command["id"])
+        self.ledger.outcomes.pop(command_id, None)
+        await self._publish(
+            f"{base}/req",
+            command,
+            MessageExpiryInterval=max(1, int(command.get("ttl", 30))),
+            ResponseTopic=f"{base}/res",
+            CorrelationData=command_id.encode(),
+        )
+        await self.until(lambda ledger: command_id in ledger.outcomes, timeout_s)
+        return self.ledger.outcomes[command_id]
+
+    async def _publish(self, topic: str, message: Mapping[str, Any], **properties: Any) -> None:
+        """`properties` are left out where the broker speaks MQTT 3.1.1."""
         line = self._line
         if line is None:
             raise Unreachable("the receiver has no connection just now", where=f"{self.host}:{self.port}")
-        base, command_id = f"{self.root}/v1/{gateway}/cmd", str(command["id"])
-        properties = None
-        if line.link.protocol is aiomqtt.ProtocolVersion.V5:
-            properties = Sealed(
-                PacketTypes.PUBLISH,
-                ContentType="application/json",
-                MessageExpiryInterval=max(1, int(command.get("ttl", 30))),
-                ResponseTopic=f"{base}/res",
-                CorrelationData=command_id.encode(),
-            )
-        self.ledger.outcomes.pop(command_id, None)
-        payload = json.dumps(command, ensure_ascii=False, separators=(",", ":")).encode()
-        await line.publish(f"{base}/req", payload, qos=1, properties=properties)
-        await self.until(lambda ledger: command_id in ledger.outcomes, timeout_s)
-        return self.ledger.outcomes[command_id]
+        v5 = line.link.protocol is aiomqtt.ProtocolVersion.V5
+        sealed = Sealed(PacketTypes.PUBLISH, ContentType="application/json", **properties) if v5 else None
+        payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        await line.publish(topic, payload, qos=1, properties=sealed)
 
 
 def new_id(now_ms: int) -> str:

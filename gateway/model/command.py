@@ -59,7 +59,8 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a command. `late_ms` counts from issue to outcome by the gateway's clock."""
+    """The end of a command. `late_ms` counts from issue to outcome by the gateway's clock. `info`: what an op of the
+    gateway itself found out, plain JSON."""
 
     id: str
     state: CommandState
@@ -67,3 +68,4 @@ class Outcome:
     results: tuple[TargetResult, ...] = ()
     late_ms: int = 0
     why: str = ""
+    info: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@
     GatewayError
       ConfigError      findings of a document
       DriverError      LinkDown (retry; PortBusy) | NoAnswer (retry) | BadFrame (retry) | DeviceRefused | Unsupported
-      StoreError       StoreFull | StoreDamaged | StoreBusy (retry)
+      StoreError       StoreFull | StoreDamaged | StoreBusy (retry) | StoreReadOnly | StoreDiskFailed (retry)
       UplinkError      Unreachable (retry) | NotAllowed | Rejected
       CommandRefused
       BadArgument      of a verb
@@ -92,6 +92,19 @@ class StoreDamaged(StoreError):
 
 class StoreBusy(StoreError):
     code = "store-busy"
+    retry = True
+
+
+class StoreReadOnly(StoreError):
+    """Nothing can be written: rights, or a disk mounted read-only."""
+
+    code = "store-read-only"
+
+
+class StoreDiskFailed(StoreError):
+    """The disk answered a write with an error of its own."""
+
+    code = "store-disk-failed"
     retry = True
 
 

@@ -131,8 +131,11 @@ class Outbox(Protocol):
     async def refuse(self, batch: Batch, reason: str) -> None:
         """Sets the batch aside, with the reason, for a person to look at. It blocks nothing."""
 
-    def give_back(self) -> None:
-        """The connection is gone: whatever was taken and not settled is due again."""
+    def split(self, batch: Batch) -> tuple[Batch, Batch]:
+        """A taken batch of two records or more as two that are taken in its place."""
+
+    def give_back(self, but: Iterable[Batch] = ()) -> None:
+        """The connection is gone: whatever was taken and not settled is due again; these batches stay taken."""
 
     async def changed(self) -> None:
         """Returns when something new was committed since the last call returned (at once if so)."""
@@ -162,7 +165,8 @@ class Claims(Protocol):
         outcome message, or b"" if it is still being worked on."""
 
     async def finish(self, outcome: Outcome, message: bytes, records: Sequence[bytes]) -> None:
-        """Commits the outcome message, its records (urgent lane) and its journal entry in one transaction."""
+        """Commits the outcome message, its records (urgent lane) and its journal entry in one transaction. Who stops
+        waiting for that takes nothing back: it is committed as soon as the disk takes it."""
 
     async def interrupted(self) -> Sequence[str]:
         """Ids of commands claimed before this start that have no outcome."""

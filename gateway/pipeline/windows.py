@@ -6,12 +6,9 @@ is UNCERTAIN enters and makes the window uncertain.
 
 from __future__ import annotations
 
+from gateway.model.folding import expected, is_complete
 from gateway.model.indicator import Indicator, Parts
 from gateway.model.measure import Kind, Quality, Reading, Reason, Signal, Value
-
-# A window with fewer than this share of its expected readings says so. Our default: no Vietnamese rule fixes a
-# share for short windows.
-COMPLETE_SHARE = 0.75
 
 
 class Window:
@@ -75,27 +72,27 @@ class Window:
         """The window as an indicator. `end_ms`: cut short there (a stop); then it says `partial`."""
         end = self.end_ms if end_ms is None else min(end_ms, self.end_ms)
         reasons = dict(self._reasons)
-        expected = max(1, round((end - self.start_ms) / 1000 / self.signal.every_s))
+        parts = self._parts(expected(self.signal, self.start_ms, end))
         value = self._value()
         if value is None:
             quality = Quality.MISSING
             reasons = reasons or {Reason.STALE: None}  # nothing came, not even word of a failure
         else:
-            cut = end < self.end_ms or self._n < COMPLETE_SHARE * expected or self._base_is_unknown()
+            cut = end < self.end_ms or not is_complete(parts) or self._base_is_unknown()
             if cut:
                 reasons[Reason.PARTIAL] = None
             quality = Quality.UNCERTAIN if cut or self._doubtful else Quality.GOOD
         if not synced:
             reasons[Reason.CLOCK_UNSYNCED] = None
-        return Indicator(self.signal, self.start_ms, end, value, quality, tuple(reasons), self._parts(expected))
+        return Indicator(self.signal, self.start_ms, end, value, quality, tuple(reasons), parts)
 
     def _base_is_unknown(self) -> bool:
         return self.signal.kind is Kind.DELTA and self.base is None
 
-    def _parts(self, expected: int) -> Parts:
+    def _parts(self, expected_n: int) -> Parts:
         if self._first is None:
-            return Parts(self._n, expected)
-        return Parts(self._n, expected, self._total, self._low, self._high, self._first, self._last)
+            return Parts(self._n, expected_n)
+        return Parts(self._n, expected_n, self._total, self._low, self._high, self._first, self._last)
 
     def _value(self) -> Value | None:
         kind = self.signal.kind

@@ -27,6 +27,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.model.errors import NotAllowed, Rejected, Unreachable, UplinkError
 from gateway.uplink.dial import dial
@@ -294,10 +295,13 @@ class Client(aiomqtt.Client):
 
     # -- receiving
 
-    async def listen(self, topic: str) -> None:
-        """Subscribes with QoS 1. Raises NotAllowed if the broker says no (many say yes and deliver nothing)."""
+    async def listen(self, *topics: str) -> None:
+        """Subscribes with QoS 1. Raises NotAllowed if the broker says no to one of them; the others are subscribed
+        then. (Many brokers say yes and deliver nothing.)"""
         # Not aiomqtt's subscribe: its wait_for swallows a cancellation that comes together with the answer (3.11).
-        rc, mid = self._client.subscribe(topic, qos=1)
+        v5 = self.link.protocol is aiomqtt.ProtocolVersion.V5
+        wanted: list[Any] = [(topic, SubscribeOptions(qos=1) if v5 else 1) for topic in topics]
+        rc, mid = self._client.subscribe(wanted)
         if rc != paho.MQTT_ERR_SUCCESS or mid is None:
             raise Unreachable("the connection just ended", where=self.link.place)
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -310,11 +314,10 @@ class Client(aiomqtt.Client):
             raise Unreachable(what, where=self.link.place, hint="look into the broker's log") from error
         finally:
             self._pending_subscribes.pop(mid, None)
-        for code in codes:
-            if code.value >= 0x80:
-                raise NotAllowed(
-                    f"may not read {topic}", where=self.link.place, hint="ask for the access rules of this gateway"
-                )
+        refused = [topic for topic, code in zip(topics, codes, strict=False) if code.value >= 0x80]
+        if refused:
+            what = f"may not read {', '.join(refused)}"
+            raise NotAllowed(what, where=self.link.place, hint="ask for the access rules of this gateway")
 
     def ack(self, message: aiomqtt.Message) -> None:
         """Tells the broker that the message was dealt with; until then it will come again in a later session."""

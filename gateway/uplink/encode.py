@@ -200,12 +200,21 @@ def death(gateway: str, session: int, *, why: str = "", span: tuple[int, int] | 
     return _message(message)
 
 
+def journal(head: tuple[int, str]) -> dict[str, Any]:
+    """The newest entry of the journal, for birth and heartbeat: a journal that is rewritten afterwards does not match
+    what was said of it. Nothing for an empty one."""
+    seq, digest = head
+    return {"journal": {"seq": seq, "head": digest}} if seq else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What a heartbeat says of the store. `waiting` by lane: urgent, live, back."""
+    """What a heartbeat says of the store. `waiting` by lane: urgent, live, back. `journal`: number and hash of its
+    newest entry."""
 
     span: tuple[int, int]
     waiting: Sequence[Waiting]
+    journal: tuple[int, str] = (0, "")
 
 
 def heartbeat(
@@ -226,6 +235,7 @@ def heartbeat(
             "rid_hi": high,
             "wait": {lane.name.lower(): pulse.waiting[lane].records for lane in Lane},
             **({"oldest": min(oldest)} if oldest else {}),
+            **journal(pulse.journal),
             **({"health": dict(health)} if health else {}),
         }
     )

@@ -16,12 +16,14 @@ from gateway.model.clock import Clock
 from gateway.model.errors import GatewayError, NotAllowed, UplinkError
 from gateway.model.ports import CommandDesk, Outbox
 from gateway.uplink import encode
+from gateway.uplink.acks import Acks
 from gateway.uplink.client import Client
 from gateway.uplink.dial import tls_context
 from gateway.uplink.link import HungUp, Link, Silent, TakenOver, UnsupportedProtocol
 from gateway.uplink.sender import Lasting, Limits
 from gateway.uplink.session import Session, Station, Topics
 from gateway.uplink.settings import UplinkSettings
+from gateway.uplink.suspects import Suspects
 
 log = logging.getLogger("gateway.uplink")
 
@@ -102,8 +104,9 @@ class MqttUplink:
     """Connects, sends what the outbox holds, takes commands to the desk, and starts again when the line ends.
 
     `secret` turns the name of a secret into its text and may raise GatewayError or OSError. `health` is asked for
-    each heartbeat; `about` (software version, boot id, abilities) goes into the birth message. A failure of the
-    store or of the desk is not held here: it ends `run`.
+    each heartbeat; `about` (software version, boot id, abilities) goes into the birth message, `journal` (number and
+    hash of the journal's newest entry) into both. A failure of the store or of the desk is not held here: it ends
+    `run`.
     """
 
     settings: UplinkSettings
@@ -117,10 +120,11 @@ class MqttUplink:
     about: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     rng: Callable[[], float] = random.random
+    journal: Callable[[], tuple[int, str]] = lambda: (0, "")
 
     def __post_init__(self) -> None:
         self.topics = Topics.of(self.settings.root, self.gateway_id)
-        self._lasting = Lasting()
+        self._lasting = Lasting(suspects=Suspects(self.limits.trial_every_s))
         self._backoff = Backoff(self.limits, self.rng)
         self._speech = Speech(self.settings, self.clock)
         self._place = f"{self.settings.host}:{self.settings.effective_port}"
@@ -152,23 +156,31 @@ class MqttUplink:
                 limits=self.limits,
                 lasting=self._lasting,
                 report=self._report,
+                acks=Acks(self.outbox, self.clock, confirms=self.settings.e2e_ack),
                 commands=commands,
+                journal=self.journal,
             )
-            loop = asyncio.get_running_loop()
-            while not self._stopping.is_set():
-                began = loop.time()
-                try:
-                    await self._connect_once(self._station)
-                except UplinkError as error:
-                    self._down(error)
-                    if self._stopping.is_set():
-                        break
-                    if self._speech.refused(error):
-                        continue
-                    taken_over = self.limits.taken_over_s if isinstance(error, TakenOver) else 0.0
-                    await asyncio.sleep(taken_over + self._backoff.after(loop.time() - began))
-            self._ended.set()
-            await asyncio.Event().wait()
+            try:
+                await self._stay_connected(self._station)
+                self._ended.set()
+                await asyncio.Event().wait()
+            finally:
+                self.outbox.give_back()  # also what was held apart: whoever comes next begins anew
+
+    async def _stay_connected(self, station: Station) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            began = loop.time()
+            try:
+                await self._connect_once(station)
+            except UplinkError as error:
+                self._down(error)
+                if self._stopping.is_set():
+                    return
+                if self._speech.refused(error):
+                    continue
+                taken_over = self.limits.taken_over_s if isinstance(error, TakenOver) else 0.0
+                await asyncio.sleep(taken_over + self._backoff.after(loop.time() - began))
 
     async def _connect_once(self, station: Station) -> None:
         link = await self._link(self._speech.next())
@@ -186,7 +198,7 @@ class MqttUplink:
                 self._unused_session = 0
             self._line = self._session = None
             self._since_ms = 0
-            self.outbox.give_back()
+            self.outbox.give_back(but=self._lasting.suspects.batches)
 
     async def _link(self, protocol: aiomqtt.ProtocolVersion) -> Link:
         settings = self.settings
@@ -247,6 +259,7 @@ class MqttUplink:
             "sent_batches": lasting.batches,
             "sent_records": lasting.records,
             "refused_records": lasting.refused,
+            "suspected_batches": len(lasting.suspects),
             "connects": lasting.connects,
             "last_command_ms": 0 if self._station is None else self._station.last_command_ms,
             "last_error": "" if self._last_error is None else str(self._last_error),

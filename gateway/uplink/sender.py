@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from paho.mqtt.packettypes import PacketTypes
@@ -21,6 +21,7 @@ from gateway.model.ports import Batch, Lane, Outbox
 from gateway.uplink.client import Client, Sealed
 from gateway.uplink.encode import GZIP_FROM, packed
 from gateway.uplink.link import NO_SUBSCRIBERS, TOO_LARGE, refusal
+from gateway.uplink.suspects import TRIALS_OF_ONE, Suspects
 
 NEVER = (0x87, 0x90, 0x99)  # not authorised, topic name, payload format: sending again changes nothing
 PLAIN = Sealed(PacketTypes.PUBLISH, ContentType="application/json", UserProperty=("schema", "tele/1"))
@@ -45,6 +46,7 @@ class Limits:
     quota_last_s: float = 60
     stable_s: float = 60
     taken_over_s: float = 300
+    trial_every_s: float = 5
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class Lasting:
     refused: int = 0
     connects: int = 0
     largest_bytes: int | None = None
+    suspects: Suspects = field(default_factory=Suspects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,8 @@ class Sender:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._in_flight = dict.fromkeys(Lane, 0)
+        self._unanswered: dict[int, Batch] = {}  # in the order they were posted
+        self._proven = False  # this connection has had a batch acknowledged
         self._live_due_at: float | None = None
         self._refused: list[tuple[Batch, UplinkError]] = []
         self._pause_until: float | None = None
@@ -108,10 +113,14 @@ class Sender:
                     await self._line.room()
                 elif self._pause_until is not None:
                     await self._sit_out(self._pause_until)
+                elif (suspect := self._trial(self._proven)) is not None:
+                    await self._try(suspect)
                 elif (lane := self._due()) is not None:
                     await self._send(lane)
+                elif not self._unanswered and (suspect := self._trial(True)) is not None:
+                    await self._try(suspect)
                 else:
-                    await self._sleep(self._live_due_at)
+                    await self._sleep(self._next_look())
         finally:
             watch.cancel()
 
@@ -126,6 +135,20 @@ class Sender:
         """What the broker refused for good, also in the last moment of the connection."""
         while self._refused:
             await self._set_aside(*self._refused.pop())
+
+    async def line_ended(self) -> None:
+        """The connection ended by itself: notes what was on its way then, and judges by what is known of it."""
+        oldest = next(iter(self._unanswered.values()), None)
+        if oldest is None:
+            return
+        suspects = self._lasting.suspects
+        for batch in suspects.line_ended(oldest, self._loop.time(), proven=self._proven):
+            if batch.n > 1:
+                suspects.halved(batch, self._outbox.split(batch))
+            else:
+                hint = "it takes all others: look into its log, and at what the record holds"
+                what = f"the broker hung up {TRIALS_OF_ONE} times on it"
+                await self._set_aside(batch, Rejected(what, where=self._line.link.place, hint=hint))
 
     async def _watch_outbox(self) -> None:
         while True:
@@ -160,6 +183,12 @@ class Sender:
             self._live_due_at = self._loop.time() + self._route.flush_every_s - max(0.0, age_s)
         return self._loop.time() >= self._live_due_at
 
+    def _next_look(self) -> float | None:
+        """When something may be due without anybody saying so."""
+        trial_at = self._lasting.suspects.trial_at()
+        times = [self._live_due_at, trial_at if trial_at is not None and trial_at > self._loop.time() else None]
+        return min((at for at in times if at is not None), default=None)
+
     async def _sleep(self, until: float | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
@@ -173,8 +202,10 @@ class Sender:
         batch = await self._outbox.take(lane, most, max(1, self._room))
         if lane is Lane.LIVE:
             self._live_due_at = None
-        if batch is None:
-            return
+        if batch is not None:
+            await self._post(batch)
+
+    async def _post(self, batch: Batch) -> None:
         payload = self._route.wrap(batch)
         if len(payload) > self._limits.message_bytes:
             error = Rejected(f"{len(payload)} bytes in one message", hint="a record is too large: see what it holds")
@@ -183,15 +214,19 @@ class Sender:
         zipped = self._route.gzip and len(payload) > GZIP_FROM
         try:
             answer = await self._line.post(
-                self._route.back if lane is Lane.BACK else self._route.live,
+                self._topic(batch),
                 packed(payload) if zipped else payload,
                 properties=self._properties(zipped=zipped),
             )
         except Rejected as error:
             await self._set_aside(batch, error)
             return
-        self._in_flight[lane] += 1
+        self._in_flight[batch.lane] += 1
+        self._unanswered[batch.lo] = batch
         answer.add_done_callback(partial(self._answered, batch))
+
+    def _topic(self, batch: Batch) -> str:
+        return self._route.back if batch.lane is Lane.BACK else self._route.live
 
     def _properties(self, *, zipped: bool) -> Properties | None:
         if not self._route.mqtt5:
@@ -203,15 +238,17 @@ class Sender:
         self._wake.set()
         if answer.cancelled() or answer.exception() is not None:
             return  # the line is down: the session ends and gives everything back
+        del self._unanswered[batch.lo]
+        self._lasting.suspects.answered(batch)
         code = answer.result()
         if code == 0:
+            self._proven = True
             self._outbox.settle(batch)
             self._lasting.batches += 1
             self._lasting.records += batch.n
             self._pause_s = self._limits.retry_first_s
             return
-        topic = self._route.back if batch.lane is Lane.BACK else self._route.live
-        error = refusal(code, topic, self._line.link.place)
+        error = refusal(code, self._topic(batch), self._line.link.place)
         if code in NEVER or (code == TOO_LARGE and batch.n == 1):
             self._refused.append((batch, error))
             return
@@ -225,8 +262,22 @@ class Sender:
         else:  # 0x97 quota exceeded, and whatever else a broker may think of
             self._pause(self._pause_s)
 
+    # -- a batch that may be what ends connections: see `suspects`
+
+    def _trial(self, proven: bool) -> Batch | None:
+        return None if self._hurry else self._lasting.suspects.next_trial(self._loop.time(), proven=proven)
+
+    async def _try(self, suspect: Batch) -> None:
+        """Alone on its way: nothing before it is unanswered, and nothing follows before its answer."""
+        if not self._unanswered:
+            await self._post(suspect)
+        while self._unanswered:
+            self._wake.clear()
+            await self._wake.wait()
+
     async def _set_aside(self, batch: Batch, error: UplinkError) -> None:
         self._lasting.refused += batch.n
+        self._lasting.suspects.answered(batch)
         self._route.report(error)
         await self._outbox.refuse(batch, error.what)
 
@@ -242,6 +293,6 @@ class Sender:
             return
         if self._refused:
             return
-        self._outbox.give_back()
+        self._outbox.give_back(but=self._lasting.suspects.batches)
         await asyncio.sleep(until - self._loop.time())
         self._pause_until = None

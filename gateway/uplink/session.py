@@ -15,8 +15,9 @@ from gateway.model.clock import Clock
 from gateway.model.errors import NotAllowed, Rejected, Unreachable, UplinkError
 from gateway.model.ports import Batch, CommandDesk, IncomingCommand, Lane, Outbox
 from gateway.uplink import encode
+from gateway.uplink.acks import Acks
 from gateway.uplink.client import UNANSWERED_COMMANDS, Client, Sealed
-from gateway.uplink.link import NobodyListens
+from gateway.uplink.link import NobodyListens, TakenOver
 from gateway.uplink.sender import Lasting, Limits, Route, Sender
 from gateway.uplink.settings import UplinkSettings
 
@@ -58,6 +59,10 @@ class Topics:
         return f"{self.base}/cmd/req"
 
     @property
+    def ack(self) -> str:
+        return f"{self.base}/ack"
+
+    @property
     def response(self) -> str:
         return f"{self.base}/cmd/res"
 
@@ -85,7 +90,9 @@ class Station:
     limits: Limits
     lasting: Lasting
     report: Callable[[UplinkError], None]
+    acks: Acks
     commands: asyncio.TaskGroup
+    journal: Callable[[], tuple[int, str]]
     said_catalogue: str = ""
     forbidden: set[str] = field(default_factory=set)
     last_command_ms: int = 0
@@ -130,17 +137,29 @@ class Session:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
             await self._sender.set_aside_refused()
+        lost = self._line.lost
+        if lost.done() and not self._closing.is_set() and not isinstance(lost.result(), TakenOver):
+            await self._sender.line_ended()
         _raise_first(ends)
         if not self._closing.is_set():
             raise self._line.lost.result() if self._line.lost.done() else Unreachable("the connection ended")
 
     async def _announce_and_send(self) -> None:
-        try:
-            await self._line.listen(self._station.topics.request)
-        except NotAllowed as error:
-            self._station.report(error)  # no commands, but the data may still be allowed
+        await self._listen()
         await self.announce()
         await self._sender.run()
+
+    async def _listen(self) -> None:
+        station, topics = self._station, self._station.topics
+        wanted = [topic for topic in (topics.request, topics.ack) if topic not in station.forbidden]
+        try:
+            await self._line.listen(*wanted)
+        except NotAllowed as error:
+            station.report(error)  # no commands, or nobody who confirms, but the data may still be allowed
+        except Unreachable:
+            if not station.settings.e2e_ack:
+                station.forbidden.add(topics.ack)  # some brokers hang up on it; we can do without
+            raise
 
     async def announce(self) -> None:
         """Birth, the catalogue if the broker has not had it from this process, and a first heartbeat.
@@ -187,7 +206,8 @@ class Session:
 
     def _birth(self) -> bytes:
         station = self._station
-        about = {**station.about, "cmd_path": "proven" if station.last_command_ms else "unproven"}
+        path = "proven" if station.last_command_ms else "unproven"
+        about = {**station.about, "cmd_path": path, **encode.journal(station.journal())}
         return encode.birth(
             self._letter, station.outbox.span(), station.clock.now_ms(), synced=station.clock.synced(), about=about
         )
@@ -196,7 +216,7 @@ class Session:
         """One heartbeat, not acknowledged: the next one comes soon enough."""
         station = self._station
         outbox, clock = station.outbox, station.clock
-        pulse = encode.Pulse(outbox.span(), [outbox.waiting(lane) for lane in Lane])
+        pulse = encode.Pulse(outbox.span(), [outbox.waiting(lane) for lane in Lane], station.journal())
         payload = encode.heartbeat(self._letter, pulse, clock.now_ms(), synced=clock.synced(), health=station.health())
         await self._line.publish(station.topics.heartbeat, payload, qos=0)
 
@@ -224,7 +244,10 @@ class Session:
         travels as a record; the one sent here is the fast copy."""
         station = self._station
         try:
-            if message.topic.value == station.topics.request and isinstance(message.payload, bytes):
+            if message.topic.value == station.topics.ack:
+                await station.acks.handle(message.payload, retained=bool(message.retain))
+                self._line.ack(message)
+            elif message.topic.value == station.topics.request:
                 station.last_command_ms = station.clock.now_ms()
                 expires_in_s = getattr(message.properties, "MessageExpiryInterval", None)
                 incoming = IncomingCommand(message.payload, bool(message.retain), expires_in_s)

@@ -56,6 +56,11 @@ class UplinkSettings(BaseModel):
     )
     heartbeat_s: float = Field(60, gt=0, le=3600, description="Seconds between two signs of life.")
     gzip: bool = Field(False, description="Compress batches over 1 KiB. Ask the centre first: not all can read it.")
+    e2e_ack: bool = Field(
+        False,
+        description="Keep sent records until the centre confirms that it has stored them (message ack), not only until "
+        "the broker has them. Ask the centre first.",
+    )
     in_flight: int = Field(10, ge=1, le=100, description="Batches on their way at the same time.")
 
     @field_validator("protocol", mode="before")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from gateway.model.command import CommandState, Outcome
 from gateway.model.errors import StoreBusy, StoreError
 from gateway.model.ports import Batch, Lane
 from tests.kit.clock import ManualClock
+from tests.kit.faulty_disk import Fault, FaultyDisk
 
 
 def tail(value: object, point: str = "a/b") -> bytes:
@@ -252,17 +254,18 @@ async def test_a_full_disk_stops_nothing_and_loses_nothing(
     path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("buffer.group.RETRY_S", 0.01)
-    async with opened(path, clock) as store:
-        await store._writer.read(lambda c: c.execute("PRAGMA max_page_count=20").fetchone())
-        await store.append([tail(Random(i).randbytes(700).hex()) for i in range(40)])
-        for i in range(3):
-            await store.append([tail(i)])
-        await asyncio.sleep(0.05)
-        assert "wait in memory" in caplog.text
-        await store._writer.read(lambda c: c.execute("PRAGMA max_page_count=100000").fetchone())
-        async with asyncio.timeout(5):
-            await store.flush()
-        assert (await take_all(store, Lane.LIVE))[-3:] == [0, 1, 2]
+    with FaultyDisk() as disk:
+        async with Store(path, BufferSettings(commit_every_s=0.01), clock, disk.connect) as store:
+            disk.fault = Fault("full", "write", times=math.inf)
+            await store.append([tail(Random(i).randbytes(700).hex()) for i in range(40)])
+            for i in range(3):
+                await store.append([tail(i)])
+            await asyncio.sleep(0.05)
+            assert "wait in memory" in caplog.text
+            disk.fault = None
+            async with asyncio.timeout(5):
+                await store.flush()
+            assert (await take_all(store, Lane.LIVE))[-3:] == [0, 1, 2]
     assert caplog.text.count("wait in memory") == 1
     assert "takes records again" in caplog.text
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +53,27 @@ def test_adding_upwards_keeps_one_interval() -> None:
     for lo in range(1, 1000, 10):
         spans.add(lo, lo + 9)
     assert list(spans) == [(1, 1000)]
+
+
+def test_ten_thousand_intervals_are_changed_at_both_ends_without_being_walked() -> None:
+    """Counted in list items that are looked at, not in seconds: this must also hold on a busy machine."""
+    looked_at = 0
+
+    class Watched(list[tuple[int, int]]):
+        def __iter__(self) -> Iterator[tuple[int, int]]:
+            raise AssertionError("walks the whole list")
+
+        def __getitem__(self, at: Any) -> Any:
+            nonlocal looked_at
+            looked_at += 1
+            return super().__getitem__(at)
+
+    spans = Spans((n * 100, n * 100 + 90) for n in range(10_000))
+    spans._spans = Watched(spans._spans)
+    for n in range(0, 1000, 2):
+        spans.remove(n * 100, n * 100 + 90)  # in front
+        spans.add(n * 100, n * 100 + 90)
+        spans.add(2_000_000 + n * 100, 2_000_000 + n * 100)  # behind
+        spans.remove(500_000 + n * 100, 500_000 + n * 100 + 5)  # in the middle
+        assert len(spans) == 910_000 + (n // 2 + 1) * (1 - 6)
+    assert looked_at < 500 * 4 * 30  # a search is 14 looks; a walk would be 10 000

@@ -104,7 +104,7 @@ async def mosquitto(folder: Path, *, acl: str = "", options: Sequence[str] = ())
 # --- a broker that misbehaves to order ---------------------------------------------------------------------------
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
-Answer = int | Literal["close", "nothing"]
+Answer = int | Literal["close", "cut", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class Published:
 @dataclass(kw_only=True)
 class Manners:
     """How the broker behaves. `connack`: a reason code, "nothing" or "close". `puback`: what it answers to a
-    message, and "close" acknowledges with 0 and hangs up. `deaf_after`: packets it reads before it stops answering."""
+    message; "close" acknowledges with 0 and hangs up, "cut" hangs up without an answer. `no_subscribe`: it
+    hangs up on a SUBSCRIBE with these bytes. `deaf_after`: packets it reads before it stops answering."""
 
     connack: Answer = 0
     connack_delay_s: float = 0
@@ -128,6 +129,7 @@ class Manners:
     puback: Callable[[Published], Answer] = lambda _: 0
     puback_delay_s: float = 0
     deaf_after: int | None = None
+    no_subscribe: bytes = b""
 
 
 @dataclass
@@ -164,6 +166,8 @@ class ScriptedBroker:
                 if self.manners.deaf_after is not None and seen > self.manners.deaf_after:
                     continue
                 if kind == CONNECT and not await self._greet(writer, v5=v5):
+                    return
+                if kind == SUBSCRIBE and self.manners.no_subscribe and self.manners.no_subscribe in body:
                     return
                 if kind == SUBSCRIBE:
                     writer.write(_packet(SUBACK, body[:2] + (b"\0" if v5 else b"") + b"\1"))
@@ -216,6 +220,9 @@ class ScriptedBroker:
         await asyncio.sleep(self.manners.puback_delay_s)
         answer = self.manners.puback(message)
         if answer == "nothing":
+            return
+        if answer == "cut":
+            writer.close()
             return
         self.unacknowledged -= 1
         code = 0 if answer == "close" else answer

@@ -57,7 +57,8 @@ class MemoryOutbox:
         taken: list[int] = []
         size = 0
         for rid, row in rows.items():
-            if taken and (len(taken) == max_records or size + len(row) + 1 > max_bytes):
+            full = len(taken) == max_records or size + len(row) + 1 > max_bytes
+            if taken and (full or rid != taken[-1] + 1):
                 break
             taken.append(rid)
             size += len(row) + 1
@@ -81,10 +82,21 @@ class MemoryOutbox:
             del self._taken[rid]
             self.refused[rid] = reason
 
-    def give_back(self) -> None:
-        for rid, (lane, row) in self._taken.items():
-            self._rows[lane][rid] = row
-        self._taken.clear()
+    def split(self, batch: Batch) -> tuple[Batch, Batch]:
+        rids = self._rids(batch)
+        parts = [rids[: batch.n // 2], rids[batch.n // 2 :]]
+        bodies = [b",".join(self._taken[rid][1] for rid in part) for part in parts]
+        first, second = (
+            Batch(batch.lane, part[0], part[-1], len(part), body) for part, body in zip(parts, bodies, strict=True)
+        )
+        return first, second
+
+    def give_back(self, but: Iterable[Batch] = ()) -> None:
+        kept = {rid for batch in but for rid in self._rids(batch)}
+        for rid, (lane, row) in list(self._taken.items()):
+            if rid not in kept:
+                self._rows[lane][rid] = row
+                del self._taken[rid]
         for lane, rows in self._rows.items():
             self._rows[lane] = dict(sorted(rows.items()))
 

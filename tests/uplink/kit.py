@@ -25,7 +25,9 @@ POWER = Signal(
 )  # fmt: skip
 PLACE = {"province": "38", "commune": "14797", "lat": 19.8075, "lon": 105.7764}
 CATALOGUE = catalogue(GW, "Điểm thử", PLACE, [POWER])
-SHORT = Limits(nobody_wait_s=0.05, retry_first_s=0.02, retry_last_s=0.05, stable_s=60, taken_over_s=0.2)
+SHORT = Limits(
+    nobody_wait_s=0.05, retry_first_s=0.02, retry_last_s=0.05, stable_s=60, taken_over_s=0.2, trial_every_s=0.02
+)
 
 
 def reading(value: float = 1.5, at_ms: int = 1_795_322_220_000) -> bytes:

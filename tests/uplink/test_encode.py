@@ -164,6 +164,7 @@ def test_birth_death_and_heartbeat_follow_their_schemas() -> None:
     messages = {
         "state": [
             encode.birth(HEAD, (1, 90), NOW, synced=True, about=about),
+            encode.birth(HEAD, (1, 90), NOW, synced=True, about=encode.journal((812, "0a" * 32))),
             encode.death(GW, 812),
             encode.death(GW, 812, why="stopped", span=(1, 90)),
         ],
@@ -173,12 +174,15 @@ def test_birth_death_and_heartbeat_follow_their_schemas() -> None:
                 HEAD, encode.Pulse((1, 9), [Waiting(), Waiting(3, 90, NOW), Waiting()]), NOW, synced=True,
                 health={"up_s": 4},
             ),
+            encode.heartbeat(HEAD, encode.Pulse((1, 9), [Waiting()] * 3, (812, "0a" * 32)), NOW, synced=True),
         ],
     }  # fmt: skip
     for kind, payloads in messages.items():
         for payload in payloads:
             schemas.check(f"ioc/v1/{GW}/{kind}", payload)
-    assert "ts" not in json.loads(messages["state"][1])  # a will is frozen at connect: a time in it would be a lie
+    heads = [json.loads(payload).get("journal") for payload in messages["hb"]]
+    assert heads == [None, None, {"seq": 812, "head": "0a" * 32}]  # an empty journal has none
+    assert "ts" not in json.loads(messages["state"][2])  # a will is frozen at connect: a time in it would be a lie
 
 
 def test_the_example_of_the_contract_follows_the_schema() -> None:

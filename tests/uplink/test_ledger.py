@@ -94,3 +94,32 @@ def test_an_outcome_counts_whichever_copy_comes() -> None:
     ledger.take(f"ioc/v1/{GW}/cmd/res", b'{"s":"out/1","id":"b","st":"failed","at":6}')
     assert {key: outcome["st"] for key, outcome in ledger.outcomes.items()} == {"a": "applied", "b": "failed"}
     assert ledger.outcomes["a"]["late_ms"] == 4
+
+
+def head(kind: str, seq: int, digit: str, sid: int = 1, ep: str = EP) -> tuple[str, bytes]:
+    said = {"sid": sid, "ep": ep, "rid_lo": 1, "rid_hi": 0, "journal": {"seq": seq, "head": digit * 64}}
+    return kind, json.dumps({"s": f"{kind}/1", **({"online": True} if kind == "state" else {}), **said}).encode()
+
+
+@pytest.mark.parametrize(
+    ("messages", "broken"),
+    [
+        ([head("hb", 1, "a"), head("hb", 1, "a"), head("hb", 5, "b")], []),
+        ([head("hb", 5, "b"), head("hb", 3, "a")], ["it went back from entry 5 to 3"]),
+        ([head("hb", 5, "b"), head("hb", 5, "c")], [f"entry 5 was {'b' * 16} and is {'c' * 16}"]),
+        # A new store, or an old one put back: the journal is one, whatever store it lies in.
+        ([head("hb", 5, "b"), head("state", 2, "a", sid=1, ep="ffffffff"), head("hb", 2, "a", ep="ffffffff")],
+         ["it went back from entry 5 to 2"]),
+        ([head("hb", 5, "b", sid=4), head("state", 2, "a", sid=5)], ["it went back from entry 5 to 2"]),
+        # What the broker retained may be older than what was heard since.
+        ([head("state", 2, "a"), head("hb", 5, "b"), head("state", 2, "a")], []),
+        ([head("state", 2, "a"), head("hb", 5, "b"), head("state", 2, "c")],
+         [f"entry 2 was {'a' * 16} and is {'c' * 16}"]),
+    ],
+)  # fmt: skip
+def test_a_journal_that_contradicts_itself_is_noticed(messages: list[tuple[str, bytes]], broken: list[str]) -> None:
+    assert fed(*messages).journal.broken == broken
+
+
+def test_the_heads_of_a_journal_are_kept_to_verify_it_with() -> None:
+    assert fed(head("state", 1, "a"), head("hb", 4, "b")).journal.heads == {1: "a" * 64, 4: "b" * 64}

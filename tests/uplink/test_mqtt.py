@@ -255,6 +255,14 @@ async def test_a_broker_that_forbids_the_catalogue_still_gets_the_data(tmp_path:
         assert link.status()["connects"] == 2
 
 
+async def test_a_broker_that_hangs_up_on_who_listens_for_acks_still_gets_the_data() -> None:
+    outbox = MemoryOutbox()
+    outbox.put(readings(3))
+    async with scripted(Manners(no_subscribe=b"/ack")) as broker, running(uplink(broker.port, outbox)):
+        await until(lambda: len(outbox.sent) == 3)
+    assert broker.kinds.count("CONNECT") == 2
+
+
 async def test_a_missing_password_is_a_clear_error_and_is_tried_again() -> None:
     passwords = iter([FileNotFoundError("no secret mqtt"), "word"])
 

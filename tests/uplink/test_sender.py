@@ -149,9 +149,9 @@ async def test_live_waits_for_company_but_a_full_batch_and_an_alarm_do_not() -> 
         assert broker.telemetry() == []
         outbox.put([reading()], Lane.URGENT)
         await until(lambda: outbox.sent == [151])
-        outbox.put(readings(100))
-        await until(lambda: len(outbox.sent) == 201)
-        assert [json.loads(message.payload)["n"] for message in broker.telemetry()] == [1, 200]
+        outbox.put(readings(200))
+        await until(lambda: len(outbox.sent) == 351)  # a batch ends where the alarm's id is
+        assert [json.loads(message.payload)["n"] for message in broker.telemetry()] == [1, 150, 200]
 
 
 async def test_live_is_flushed_when_its_time_has_come() -> None:

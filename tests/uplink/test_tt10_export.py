@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from gateway.model import tt10
 from gateway.model.errors import ConfigError
 from gateway.model.indicator import Indicator, Parts
 from gateway.model.measure import Forward, Kind, Quality, Reason, Signal
-from gateway.uplink.encode import record
+from gateway.uplink.tt10 import carrier as carrier_module
 from gateway.uplink.tt10 import export as export_module
 from gateway.uplink.tt10 import shelf as shelf_module
 from gateway.uplink.tt10.door import dial
@@ -47,9 +47,30 @@ def settings(**more: Any) -> Tt10Export:
 
 
 def window(end_ms: int, value: float | None, *reasons: Reason, n: int = 6, of: Signal | None = None) -> Indicator:
-    quality = Quality.MISSING if value is None else Quality.GOOD
-    parts = Parts(n if value is not None else 0, 6)
-    return Indicator(of or signal(), end_ms - 60_000, end_ms, value, quality, reasons, parts)
+    """As if all its n readings had been this value; of a sum or a count, all of them together."""
+    of = of or signal()
+    if value is None:
+        return Indicator(of, end_ms - 60_000, end_ms, None, Quality.MISSING, reasons, Parts(0, 6))
+    total = value if of.kind is Kind.SUM else value * n
+    parts = Parts(n, 6, total, value, value, value, value)
+    return Indicator(of, end_ms - 60_000, end_ms, value, Quality.GOOD, reasons, parts)
+
+
+@dataclass
+class Stored:
+    """A history in memory. `asked`: since when."""
+
+    held: list[Indicator] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+
+    async def windows(
+        self, start_ms: int, end_ms: int, *, span_s: int, signals: Collection[str] | None = None
+    ) -> list[Indicator]:
+        self.asked.append(start_ms)
+        return [
+            w for w in self.held
+            if start_ms < w.end_ms <= end_ms and w.signal.window_s == span_s and w.signal.id in (signals or ())
+        ]  # fmt: skip
 
 
 def line(indicators: list[Indicator], of: Signal | None = None, **more: Any) -> tuple[str, str]:
@@ -112,20 +133,19 @@ def test_a_value_while_calibrating_is_kept_with_its_status() -> None:
 def test_a_signal_that_gives_windows_and_readings_counts_once() -> None:
     of = signal(forward=Forward.BOTH)
     assert line([window(NOON, 7.0, of=of), Indicator(of, None, NOON - 1, 1.0, Quality.GOOD)], of) == ("7.000", "00")
-    of = signal(forward=Forward.EVERY)
-    assert line([Indicator(of, None, NOON - 1, 1.0, Quality.GOOD)], of) == ("1.000", "00")
 
 
-def test_a_stored_record_says_the_same_as_the_indicator_it_was_made_of() -> None:
-    tagged = signal("gate/l1", tags={"cls": "car", "dir": "in"})
-    for indicator in (window(NOON, 7.1), window(NOON, None, Reason.CALIBRATING), window(NOON, 3.0, of=tagged)):
-        shown = {"X": {"point": indicator.signal.id, "unit": "-"}}
-        live, stored = (Slots(settings(parameters=shown), [signal(), tagged]) for _ in range(2))
-        live.add(indicator)
-        stored.add_record({"rid": 1, **json.loads(b"{" + record(indicator))})
-        stored.add_record({"rid": 2, "pt": "other", "ind": "ww.x", "t1": NOON, "v": 1, "q": "good"})
-        stored.add_record({"rid": 3})
-        assert live.close(NOON) == stored.close(NOON)
+def test_a_reading_that_came_too_late_for_its_window_counts_too() -> None:
+    late = Indicator(signal(), None, NOON - 90_000, 1.0, Quality.GOOD, (Reason.REPLAYED,))
+    assert line([window(NOON, 8.0, n=6), late]) == ("7.000", "00")
+    nothing = replace(late, value=None, quality=Quality.MISSING, reasons=(Reason.DEVICE_FAULT, Reason.REPLAYED))
+    assert line([nothing]) == ("-9999", "02")
+    counter = signal(kind=Kind.DELTA)
+    assert line([window(NOON, 8.0, of=counter), replace(late, signal=counter)], counter) == ("8.000", "00")
+
+
+def test_what_was_measured_in_another_unit_is_something_else() -> None:
+    assert line([window(NOON, 7.0), window(NOON, 7000.0, of=replace(signal(), unit="2"))]) == ("7.000", "00")
 
 
 # --- how they are kept ----------------------------------------------------------------------------------------------
@@ -136,8 +156,8 @@ def clock() -> ManualClock:
     return ManualClock(NOON - 10_000)
 
 
-def exporter(base: Path, clock: ManualClock, **more: Any) -> Exporter:
-    return Exporter(settings(**more), [signal()], base, clock, read_secret)
+def exporter(base: Path, clock: ManualClock, stored: Stored | None = None, **more: Any) -> Exporter:
+    return Exporter(settings(**more), [signal()], stored or Stored(), base, clock, read_secret)
 
 
 def read_secret(name: str) -> str:
@@ -156,8 +176,10 @@ async def turns(export: Exporter, clock: ManualClock, seconds: int) -> None:
 
 
 async def test_each_slot_gives_a_file_also_one_without_values(tmp_path: Path, clock: ManualClock) -> None:
-    export = exporter(tmp_path, clock)
-    export.recall([{}] if await export.open() == NOON - SLOT else [])
+    stored = Stored()
+    export = exporter(tmp_path, clock, stored)
+    await export.open()
+    assert stored.asked == [NOON - 2 * SLOT], "the open slot and the one before, as there is no file"
     export.take([window(NOON, 7.1234)])
     await turns(export, clock, 640)
     kept = sorted((tmp_path / "tt10").rglob("*.txt"))
@@ -248,10 +270,10 @@ async def test_a_slot_that_a_restart_cut_through_is_completed(tmp_path: Path, cl
     await export.open()
     await turns(export, clock, 30)  # the file of noon
     clock.advance(180)
-    export = exporter(tmp_path, clock)  # after a crash in the slot that ends at 12:05
-    assert await export.open() == NOON
-    stored = [window(NOON, 1.0), window(NOON + 60_000, 6.0), window(NOON + 120_000, 7.0)]
-    export.recall([{"rid": 1, **json.loads(b"{" + record(i))} for i in reversed(stored)])
+    stored = Stored([window(NOON, 1.0), window(NOON + 60_000, 6.0), window(NOON + 120_000, 7.0)])
+    export = exporter(tmp_path, clock, stored)  # after a crash in the slot that ends at 12:05
+    await export.open()
+    assert stored.asked == [NOON]
     export.take([window(NOON + 240_000, 8.0)])
     await turns(export, clock, 120)
     assert (
@@ -266,9 +288,8 @@ async def test_a_slot_that_ended_during_a_stop_is_written_and_times_of_absence_a
     await export.open()
     await turns(export, clock, 30)
     clock.advance(3600)  # stopped at 12:00:20, started at 13:00:20
-    export = exporter(tmp_path, clock)
-    assert await export.open() == NOON
-    export.recall([{"rid": 1, **json.loads(b"{" + record(window(NOON + 15_000, 6.0)))}])
+    export = exporter(tmp_path, clock, Stored([window(NOON + 15_000, 6.0)]))
+    await export.open()
     await turns(export, clock, 300)
     kept = [file.name for file in Shelf(tmp_path / "tt10", STATION, sending=False).kept()]
     assert kept == [name(NOON), name(NOON + SLOT), name(NOON + 13 * SLOT)]
@@ -298,10 +319,11 @@ async def test_a_slot_that_a_power_cut_ended_is_written_once_the_clock_is_set(
     await export.open()
     await turns(export, clock, 30)  # the file of noon
     woken = ManualClock(1_000_000_000, synced=False)  # no battery: it is 1970
-    export = exporter(tmp_path, woken)
-    assert await export.open() == NOON, "and not everything that is stored"
     unset = window(NOON + 120_000, 1.0, Reason.CLOCK_UNSYNCED)
-    export.recall([{"rid": 1, **json.loads(b"{" + record(i))} for i in (unset, window(NOON + 60_000, 6.0))])
+    stored = Stored([unset, window(NOON + 60_000, 6.0)])
+    export = exporter(tmp_path, woken, stored)
+    await export.open()
+    assert stored.asked == [NOON], "and not everything that is stored"
     export.take([window(1_000_060_000, 2.0)])
     await turns(export, woken, 900)
     woken.step((NOON + 900_000 - woken.now_ms()) / 1000)
@@ -313,7 +335,48 @@ async def test_a_slot_that_a_power_cut_ended_is_written_once_the_clock_is_set(
 
 
 async def test_without_files_and_with_the_clock_unset_nothing_is_recalled(tmp_path: Path) -> None:
-    assert await exporter(tmp_path, ManualClock(1_000_000_000, synced=False)).open() > NOON
+    stored = Stored([window(NOON, 7.0)])
+    await exporter(tmp_path, ManualClock(1_000_000_000, synced=False), stored).open()
+    assert stored.asked[0] > NOON
+
+
+async def test_windows_that_come_late_are_in_the_file_if_it_was_not_handed_over(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    stored = Stored()
+    export = exporter(tmp_path, clock, stored, send=SOMEWHERE)
+    await export.open()
+    export.take([window(NOON - 60_000, 7.0), window(NOON + SLOT, 5.0)])
+    await turns(export, clock, 320)
+    shelf = Shelf(tmp_path / "tt10", STATION, sending=True)
+    shelf.sent(shelf.waiting()[1])
+    late = [window(NOON, 8.0), window(NOON + SLOT, 9.0)]
+    stored.held += [window(NOON - 60_000, 7.0), *late, window(NOON + SLOT + 1, 100.0)]
+    export.take(late)
+    await turns(export, clock, 70)
+    (waiting,) = shelf.waiting()
+    assert waiting.read_bytes() == shelf.place(waiting.name).read_bytes()
+    assert [file.read_bytes().split(b"\t")[1] for file in shelf.kept()] == [b"7.500", b"5.000"]
+    assert not list(tmp_path.rglob("*.new"))
+
+
+def test_a_power_cut_while_a_file_is_written_again_leaves_one_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(tmp_path, STATION, sending=True)
+    for cut in ("replace", "hardlink_to"):
+        shelf.write(NOON, b"old")
+
+        def power_cut(self: Path, target: Path) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, cut, power_cut)
+            with pytest.raises(KeyboardInterrupt):
+                shelf.rewrite(NOON, b"new")
+        shelf.open()
+        (waiting,) = shelf.waiting()
+        assert waiting.read_bytes() == shelf.place(name(NOON)).read_bytes()
 
 
 async def test_a_clock_that_is_set_back_overwrites_nothing_and_ahead_invents_nothing(
@@ -360,9 +423,9 @@ async def sftp(tmp_path: Path) -> AsyncIterator[Sftp]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "RETRY_FIRST_S", 0.02)
-    monkeypatch.setattr(export_module, "RETRY_LAST_S", 0.05)
-    monkeypatch.setattr(export_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(carrier_module, "RETRY_FIRST_S", 0.02)
+    monkeypatch.setattr(carrier_module, "RETRY_LAST_S", 0.05)
+    monkeypatch.setattr(carrier_module, "LOOK_S", 0.05)
     monkeypatch.setattr(export_module, "TICK_S", 3600.0)
 
 

@@ -73,6 +73,22 @@ class Shelf:
                 raise
         return True
 
+    def rewrite(self, end_ms: int, data: bytes) -> bool:
+        """Other content for a file that is still to be sent; False when there is none any more."""
+        name = tt10.file_name(self._station, end_ms)
+        waiting, kept = self.outgoing / name, self.place(name)
+        draft = self.root / f"{name}{_DRAFT}"
+        with self._told():
+            if not waiting.exists():
+                return False
+            _put(draft, data)
+            kept.unlink(missing_ok=True)  # what is kept is what is sent: `open` makes it anew from `outgoing`
+            draft.replace(waiting)
+            _sync(self.outgoing)
+            _make(kept.parent)
+            _twin(waiting, kept)
+        return True
+
     def waiting(self) -> list[Path]:
         """What is still to be sent, oldest first."""
         with self._told(), contextlib.suppress(FileNotFoundError):
