@@ -48,4 +48,4 @@ class BufferSettings(BaseModel):
     card_tb: float | None = Field(
         None, gt=0, description="Endurance of the memory card by its data sheet, TB written (TBW); for years left."
     )
-    history: HistorySettings = HistorySettings()
+    history: HistorySettings = Field(HistorySettings(), description="How long closed windows are kept, by their length.")
