@@ -1,8 +1,8 @@
 """What is given up when there is no room, and in which order. SQL, in the store's thread, inside its transaction.
 
-First what was sent, oldest first; then history, the finest first; then what was sent and never confirmed, where the
-centre confirms; then unsent telemetry: the backlog, then what is live. Alarms and outcomes that were not sent, open
-commands and the journal are not in the list.
+First refused commands; then what was sent, oldest first; then commands that nobody can repeat any more; then history,
+the finest first; then what was sent and never confirmed, where the centre confirms; then unsent telemetry: the backlog,
+then what is live. Alarms and outcomes that were not sent, open commands and the journal are not in the list.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from buffer.lost import Lost
 from buffer.outbox import set_floor
+from gateway.model.command import CommandState
 from gateway.model.ports import Lane
 from gateway.model.spans import Spans
 
@@ -24,6 +25,10 @@ STEP_BYTES = 16_000_000
 """So much is deleted at once when there is no hurry: a slow card must not keep a commit waiting for long."""
 FOLDING_MS = 2 * 3_600_000
 """Windows younger than this are the ground of longer ones and stay."""
+REPEATED_MS = 3_600_000
+"""A command is valid for minutes: one that was claimed so long ago is expired, whoever sends it again."""
+
+_REFUSED = f"state IN ('{CommandState.REFUSED}', '{CommandState.EXPIRED}')"
 
 
 class Pages(NamedTuple):
@@ -60,14 +65,19 @@ class Plan:
     back: Spans = field(default_factory=Spans)
     live: Spans = field(default_factory=Spans)
     history: bool = True
+    commands_ms: int = 0
+    """Finished commands that were claimed before it may go too."""
 
 
 def give_up(connection: sqlite3.Connection, plan: Plan, need: int, now_ms: int) -> tuple[list[Row], int]:
     """Deletes bundles and windows until `need` bytes are free, or there is nothing more. Returns the bundles, upwards,
     and how many bytes were freed in all."""
-    rows = oldest(connection, plan.sent, need, telemetry_only=False)
-    freed = delete(connection, rows)
+    # Nothing acted on them, and there may be many: whoever may only send them must not push anything else out.
+    freed = trim_commands(connection, need, _REFUSED) if plan.history else 0
+    rows = oldest(connection, plan.sent, need - freed, telemetry_only=False)
+    freed += delete(connection, rows)
     if plan.history:
+        freed += trim_commands(connection, need - freed, f"claimed_ms < {plan.commands_ms:d}")
         freed += trim_history(connection, need - freed, now_ms)
     allowed = plan.sent.copy()
     for more in (plan.unconfirmed, plan.back, plan.live):
@@ -132,6 +142,22 @@ def delete(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
         connection.executemany("DELETE FROM bundle WHERE lo BETWEEN ? AND ?", runs)
         set_floor(connection, runs.last()[1])
     return sum(row.size for row in rows)
+
+
+def trim_commands(connection: sqlite3.Connection, need: int, which: str) -> int:
+    """Deletes finished commands, in the order in which they were claimed. Returns how many bytes they took."""
+    freed, upto = 0, None
+    for rowid, size in connection.execute(
+        f"SELECT rowid, length(request) + length(outcome) + ? FROM command "  # noqa: S608  # ours
+        f"WHERE finished_ms IS NOT NULL AND {which} ORDER BY rowid",
+        (ROW_BYTES,),
+    ):
+        if freed >= need:
+            break
+        freed, upto = freed + size, rowid
+    if upto is not None:
+        connection.execute(f"DELETE FROM command WHERE finished_ms IS NOT NULL AND {which} AND rowid <= ?", (upto,))  # noqa: S608  # ours
+    return freed
 
 
 def trim_history(connection: sqlite3.Connection, need: int, now_ms: int) -> int:

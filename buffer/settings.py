@@ -48,4 +48,6 @@ class BufferSettings(BaseModel):
     card_tb: float | None = Field(
         None, gt=0, description="Endurance of the memory card by its data sheet, TB written (TBW); for years left."
     )
-    history: HistorySettings = Field(HistorySettings(), description="How long closed windows are kept, by their length.")
+    history: HistorySettings = Field(
+        HistorySettings(), description="How long closed windows are kept, by their length."
+    )
