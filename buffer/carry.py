@@ -33,6 +33,8 @@ SESSIONS = 1000
 AT_ONCE = 200
 KEEP_FREE = 0.05
 """Share of the partition that stays free; four times as much where it is for history."""
+KEEP_BYTES = 256 * 1024
+"""So much stays free of what matters most, too: the new store must be finished, and opened."""
 MOST_RANGES = 200
 """Ranges of lost ids that get a record each. Beyond that, the last record is for all that is left."""
 NAMED = 50
@@ -115,7 +117,7 @@ class Carrier:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        # No ROLLBACK: a new store that cannot be finished is thrown away.
+        # No ROLLBACK here: a new store that cannot be finished is thrown away.
         self._store.execute("BEGIN")
         yield
         self._store.execute("COMMIT")
@@ -124,11 +126,22 @@ class Carrier:
         rows = iter(rows)
         while step := list(islice(rows, AT_ONCE)):
             usage = shutil.disk_usage(self._folder)
-            if usage.free < keep_free * usage.total:
+            if usage.free < max(keep_free * usage.total, KEEP_BYTES) or not self._took(sql, step):
                 self.carried.left = True
                 return
+
+    def _took(self, sql: str, rows: list[Row]) -> bool:
+        """False when there is no room for these rows: what came over before them is worth having."""
+        try:
             with self._transaction():
-                self._store.executemany(sql, step)
+                self._store.executemany(sql, rows)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            if self._store.in_transaction:
+                self._store.execute("ROLLBACK")
+            return False
+        return True
 
     def _count(self, table: str) -> int:
         (count,) = self._store.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608  # ours

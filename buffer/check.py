@@ -6,6 +6,7 @@ after any other stop SQLite looks at every page, for as long as the settings all
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ import time
 import zlib
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from buffer.bundle import Bundle, inflate, sound
 from gateway.model.errors import StoreDamaged
@@ -85,7 +86,13 @@ def look(path: Path) -> None:
     if wal.exists():
         if length is None and wal.stat().st_size:
             raise _damaged(path, "the file is gone and its log is there")
-        why = _log_damage(wal.read_bytes())
+        try:
+            with wal.open("rb") as log_file:
+                why = _log_damage(log_file)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            why = "its log cannot be read"
         if why:
             raise _damaged(path, why)
 
@@ -94,24 +101,26 @@ def _damaged(path: Path, why: str) -> StoreDamaged:
     return StoreDamaged(why, where=str(path), hint="the file is set aside, and what can be read is taken over")
 
 
-def _log_damage(wal: bytes) -> str:
+def _log_damage(wal: BinaryIO) -> str:
     """Why committed data in this write-ahead log cannot be read, "" if all can. Only the last transaction may be
-    incomplete: everything before it was synced. https://www.sqlite.org/fileformat2.html#the_write_ahead_log"""
-    if len(wal) < _WAL_HEADER or not any(wal[:_WAL_HEADER]):
+    incomplete: everything before it was synced. Read frame by frame: beside a reader that did not end a log can be
+    larger than memory. https://www.sqlite.org/fileformat2.html#the_write_ahead_log"""
+    start = wal.read(_WAL_HEADER)
+    if len(start) < _WAL_HEADER or not any(start):
         return ""
-    magic, _, page_size = struct.unpack(">III", wal[:12])
+    magic, _, page_size = struct.unpack(">III", start[:12])
     order = _WAL_MAGIC.get(magic)
     if order is None or not 512 <= page_size <= 65536:
         return "its log has no valid beginning"
-    sums = _sums(wal[:24], (0, 0), order)
-    if sums != struct.unpack(">II", wal[24:32]):
+    sums = _sums(start[:24], (0, 0), order)
+    if sums != struct.unpack(">II", start[24:]):
         return "its log has no valid beginning"
-    salt, sound_so_far, commits_after = wal[16:24], True, 0
-    for at in range(_WAL_HEADER, len(wal) - _FRAME_HEADER - page_size + 1, _FRAME_HEADER + page_size):
-        head = wal[at : at + _FRAME_HEADER]
+    salt, sound_so_far, commits_after = start[16:24], True, 0
+    while len(frame := wal.read(_FRAME_HEADER + page_size)) == _FRAME_HEADER + page_size:
+        head = frame[:_FRAME_HEADER]
         if sound_so_far:
-            sums = _sums(wal[at + _FRAME_HEADER : at + _FRAME_HEADER + page_size], _sums(head[:8], sums, order), order)
-            sound_so_far = head[8:16] == salt and sums == struct.unpack(">II", head[16:24])
+            sums = _sums(frame[_FRAME_HEADER:], _sums(head[:8], sums, order), order)
+            sound_so_far = head[8:16] == salt and sums == struct.unpack(">II", head[16:])
         if not sound_so_far and head[8:16] == salt and any(head[4:8]):
             commits_after += 1
     return "commits in its log are damaged" if commits_after > 1 else ""

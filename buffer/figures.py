@@ -22,12 +22,13 @@ ASSUMED_FULL_WRITES = 500
 
 
 class Counters(NamedTuple):
-    """How far a store is at one moment: a row of `tally`, or what a running gateway says."""
+    """How far a store is at one moment: what a gateway says, or a row of `tally`, which does not count `aside`."""
 
     at_ms: int
     stored: int
     waiting: int
     lost: int
+    aside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ def rates(before: Counters, now: Counters) -> Rates | None:
         return None
     came = now.stored - before.stored
     left = came - (now.waiting - before.waiting) - max(0, now.lost - before.lost)
-    in_per_s, out_per_s = came / over_s, max(0, left) / over_s
-    shrinks = out_per_s - in_per_s
+    sent = left - (now.aside - before.aside)  # what was refused left the queue, but did not go out
+    in_per_s, out_per_s = came / over_s, max(0, sent) / over_s
+    shrinks = (max(0, left) - came) / over_s
     empty_s = 0.0 if now.waiting == 0 else now.waiting / shrinks if shrinks > 0 else None
     return Rates(over_s, in_per_s, out_per_s, empty_s)
 
@@ -157,7 +159,7 @@ def tally_rates(tally: list[dict[str, Any]]) -> Rates | None:
     """Over the last hour that was counted."""
     if not tally:
         return None
-    before, now = (Counters(*(row[key] for key in Counters._fields)) for row in tally[-2:])
+    before, now = (Counters(*(row[key] for key in Counters._fields[:4])) for row in tally[-2:])
     return rates(before, now)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from buffer.settings import HistorySettings
 from buffer.steady import Steady
-from buffer.window_rows import READINGS, decoded, described, encoded, packed, signal_of, unpacked
+from buffer.window_rows import READINGS, decoded, described, encoded, packed, signal_in, unpacked
 from buffer.writer import Writer
 from gateway.model.clock import Clock
 from gateway.model.folding import fold
@@ -202,9 +202,9 @@ def each(
 
 
 def known_signals(connection: sqlite3.Connection, above: int = 0) -> dict[int, Signal]:
-    """What the numbers in rows stand for, of those above this one."""
+    """What the numbers in rows stand for, of those above this one; without those whose description is damaged."""
     rows = connection.execute("SELECT id, about FROM signal WHERE id > ?", (above,))
-    return {number: signal_of(json.loads(about)) for number, about in rows}
+    return {number: signal for number, about in rows if (signal := signal_in(about)) is not None}
 
 
 def lengths(connection: sqlite3.Connection) -> list[int]:
@@ -237,7 +237,8 @@ def _slice(connection: sqlite3.Connection, *, span_s: int, after: tuple[int, int
 
 def _picked(rows: Iterable[Row], known: Mapping[int, Signal], ids: frozenset[str] | None) -> list[Indicator]:
     wanted = None if ids is None else frozenset(number for number, signal in known.items() if signal.id in ids)
-    return [decoded(window, row.t1_ms, known) for row in rows for window in unpacked(row.body, wanted)]
+    found = ((row.t1_ms, window) for row in rows for window in unpacked(row.body, wanted))
+    return [decoded(window, t1_ms, known) for t1_ms, window in found if window[0] in known]
 
 
 def _fold(connection: sqlite3.Connection, period: Period, known: Mapping[int, Signal]) -> bool:
@@ -252,6 +253,8 @@ def _fold(connection: sqlite3.Connection, period: Period, known: Mapping[int, Si
         )
         for t1_ms, body in rows:
             for window in unpacked(body):
+                if window[0] not in known:  # its description is damaged: it stays as it is
+                    continue
                 group = groups.setdefault(_same(known[window[0]]), [])
                 group.append((window[0], decoded(window, t1_ms, known)))
     folded = [_folded(group, period, known) for group in groups.values()]

@@ -51,6 +51,13 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
 
 
+def _corrupt(what: str) -> sqlite3.DatabaseError:
+    """Damage that SQLite does not see, for whoever knows how to go on without that part."""
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
 def _said(error: sqlite3.Error, path: Path) -> StoreError:
     if is_damage(error):
         return StoreDamaged(str(error), where=str(path), hint="copy it away with its -wal, and work on the copy")
@@ -148,10 +155,13 @@ def summary(connection: sqlite3.Connection) -> dict[str, Any]:
 def unsettled(connection: sqlite3.Connection) -> Spans:
     """Ids that still have to be sent, as far as the file knows: what a running gateway sent a moment ago may
     still be among them."""
-    saved = json.loads(meta(connection).get("unsettled", "{}"))
     spans = Spans()
-    for lane in Lane:
-        spans.update(saved.get(lane.name.lower(), ()))
+    try:
+        saved = json.loads(meta(connection).get("unsettled", "{}"))
+        for lane in Lane:
+            spans.update(saved.get(lane.name.lower(), ()))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _corrupt("the list of what is still to be sent is damaged") from error
     for lo, n in connection.execute("SELECT lo, n FROM bundle WHERE lo > ? ORDER BY lo", (saved.get("seen", 0),)):
         spans.add(lo, lo + n - 1)
     return spans

@@ -22,7 +22,12 @@ NAMED = 20
 STEP = 2000
 _KIND = re.compile(KIND.pattern.encode())
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_COLUMNS = "SELECT seq, at_ms, kind, body, (SELECT p.hash FROM journal AS p WHERE p.seq = journal.seq - 1), hash "
+# As what they should be: in a damaged row anything may stand.
+_COLUMNS = (
+    "SELECT seq, coalesce(CAST(at_ms AS INTEGER), 0), coalesce(CAST(kind AS TEXT), ''), "
+    "coalesce(CAST(body AS TEXT), ''), (SELECT CAST(p.hash AS TEXT) FROM journal AS p WHERE p.seq = journal.seq - 1), "
+    "coalesce(CAST(hash AS TEXT), '') "
+)
 _OLDEST_FIRST = _COLUMNS + "FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
 _NEWEST_FIRST = _COLUMNS + "FROM journal WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 # As bytes: not what they should read, but what is there.

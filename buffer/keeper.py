@@ -14,7 +14,7 @@ from buffer.group import Note
 from buffer.history import History
 from buffer.lost import Lost, lost_record
 from buffer.outbox import Outbox
-from buffer.quota import STEP_BYTES, Held, Plan, Row, aged, delete, give_up, lost_of
+from buffer.quota import REPEATED_MS, STEP_BYTES, Held, Plan, Row, aged, delete, give_up, lost_of
 from buffer.settings import BufferSettings
 from buffer.space import MB, Space
 from buffer.steady import Steady
@@ -75,6 +75,9 @@ class Keeper:
 
     def before_open(self) -> None:
         self._space.before_open()
+
+    def after_close(self) -> None:
+        self._space.after_close()
 
     def load(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'lost'").fetchone()
@@ -196,7 +199,9 @@ class Keeper:
             unconfirmed = sent.copy()
             unconfirmed.remove(1, outbox.upto)
             sent.remove(outbox.upto + 1, newest)
-        return Plan(sent, unconfirmed, outbox.lanes.due(Lane.BACK, now_ms), outbox.lanes.due(Lane.LIVE, now_ms))
+        back, live = outbox.lanes.due(Lane.BACK, now_ms), outbox.lanes.due(Lane.LIVE, now_ms)
+        commands_ms = now_ms - REPEATED_MS if self._steady() else 0
+        return Plan(sent, unconfirmed, back, live, commands_ms=commands_ms)
 
     async def _give_up(self, plan: Plan, need: int) -> bool:
         now_ms = self._clock.now_ms()

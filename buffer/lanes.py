@@ -94,7 +94,7 @@ class Lanes:
         """What is unsettled, as it is saved. `seen`: records above this id are unsettled too."""
         saved: dict[str, Any] = {"seen": self.seen}
         for lane in Lane:
-            saved[lane.name.lower()] = list(self._unsettled(lane))
+            saved[lane.name.lower()] = self._unsettled(lane).intervals()
         return saved
 
     def to_save(self, now: float) -> str:

@@ -65,14 +65,15 @@ class Plan:
     back: Spans = field(default_factory=Spans)
     live: Spans = field(default_factory=Spans)
     history: bool = True
+    """Not only records may go."""
     commands_ms: int = 0
-    """Finished commands that were claimed before it may go too."""
+    """Finished commands that were claimed before it may go."""
 
 
 def give_up(connection: sqlite3.Connection, plan: Plan, need: int, now_ms: int) -> tuple[list[Row], int]:
     """Deletes bundles and windows until `need` bytes are free, or there is nothing more. Returns the bundles, upwards,
     and how many bytes were freed in all."""
-    # Nothing acted on them, and there may be many: whoever may only send them must not push anything else out.
+    # Nothing acted on them, and there may be many: who sends them must not push anything else out.
     freed = trim_commands(connection, need, _REFUSED) if plan.history else 0
     rows = oldest(connection, plan.sent, need - freed, telemetry_only=False)
     freed += delete(connection, rows)
@@ -148,7 +149,7 @@ def trim_commands(connection: sqlite3.Connection, need: int, which: str) -> int:
     """Deletes finished commands, in the order in which they were claimed. Returns how many bytes they took."""
     freed, upto = 0, None
     for rowid, size in connection.execute(
-        f"SELECT rowid, length(request) + length(outcome) + ? FROM command "  # noqa: S608  # ours
+        f"SELECT rowid, length(request) + coalesce(length(outcome), 0) + ? FROM command "  # noqa: S608  # ours
         f"WHERE finished_ms IS NOT NULL AND {which} ORDER BY rowid",
         (ROW_BYTES,),
     ):

@@ -18,6 +18,7 @@ from buffer.bundle import inflate
 from buffer.inspect import is_damage, unsettled
 from buffer.lanes import FRESH_MS
 from buffer.walk import Packed, Walk
+from buffer.window_rows import signal_in
 from gateway.model.indicator import Indicator
 from gateway.model.ports import Lane
 from gateway.model.spans import Spans
@@ -185,8 +186,9 @@ def set_aside(connection: sqlite3.Connection, limit: int) -> list[Row]:
 
 def units(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
     """(point, indicator) -> unit, as the newest description says."""
-    abouts = [json.loads(about) for (about,) in connection.execute("SELECT about FROM signal ORDER BY id")]
-    return {(about["pt"], about["ind"]): about["u"] for about in abouts}
+    rows = connection.execute("SELECT about FROM signal ORDER BY id")
+    signals = [signal for (about,) in rows if (signal := signal_in(about)) is not None]
+    return {(signal.point, signal.indicator): signal.unit for signal in signals}
 
 
 class Windows:
@@ -222,11 +224,13 @@ class Windows:
 
     def _signals(self) -> set[str]:
         try:
-            abouts = [json.loads(about) for (about,) in self._connection.execute("SELECT about FROM signal")]
+            signals = [signal_in(about) for (about,) in self._connection.execute("SELECT about FROM signal")]
         except sqlite3.Error as error:
             self._forgive(error)
             return set()
-        return {a["id"] for a in abouts if not self._wanted.points or self._wanted.names(a["pt"], a["tg"])}
+        self.damaged |= None in signals
+        names = self._wanted.names if self._wanted.points else lambda *_: True
+        return {signal.id for signal in signals if signal is not None and names(signal.point, signal.tags)}
 
     def _ends(self) -> tuple[int, int]:
         low, high = self._end("min"), self._end("max")

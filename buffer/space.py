@@ -22,7 +22,7 @@ SMALLEST = 1024
 
 
 class Space:
-    """The bounds of one store's file. All but `before_open` runs in the store's thread."""
+    """The bounds of one store's file. All but `before_open` and `after_close` runs in the store's thread."""
 
     def __init__(self, path: Path, settings: BufferSettings) -> None:
         self._path = path
@@ -38,6 +38,11 @@ class Space:
         """On a full partition SQLite cannot even open the file: its shared memory takes room too."""
         if self.partition_full() and self.ballast.release():
             log.warning("%s: the partition is full, the ballast is given up", self._path)
+
+    def after_close(self) -> None:
+        """SQLite gives the log's room back. On a full partition the next start needs it: nobody else may have it."""
+        if not self.ballast.held and not self._roomy():
+            Ballast(self.ballast.path, min(self.ballast.size, free_bytes(self._path.parent) * 3 // 4)).build()
 
     def load(self, connection: sqlite3.Connection) -> None:
         """On a small partition everything is smaller; the ballast stays larger than the write-ahead log may become."""

@@ -91,6 +91,7 @@ class Store:
         finally:
             await self.keeper.close()
             await self._writer.close()
+            self.keeper.after_close()
 
     def _load(self, connection: sqlite3.Connection) -> None:
         self.outbox.load(connection)

@@ -10,16 +10,17 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from buffer import journal
 from buffer.bundle import Bundle, sound
 from buffer.chosen import set_aside
 from buffer.inspect import is_damage, meta, unsettled
 from buffer.walk import Packed, Walk
-from buffer.window_rows import decoded, signal_of, unpacked
+from buffer.window_rows import decoded, signal_in, unpacked
 from gateway.model.errors import StoreDamaged
 from gateway.model.measure import Signal
 from gateway.model.spans import Spans
@@ -122,7 +123,8 @@ def _file(connection: sqlite3.Connection, verdict: Verdict, share: Share) -> Non
 
 
 def _records(connection: sqlite3.Connection, verdict: Verdict, share: Share) -> None:
-    verdict.newest = int(json.loads(meta(connection).get("unsettled", "{}")).get("seen", 0))
+    with suppress(ValueError, TypeError, AttributeError):  # damaged: `_unsent` says so
+        verdict.newest = int(json.loads(meta(connection).get("unsettled", "{}")).get("seen", 0))
     walk = Walk(connection)
     held, lost = Spans(), Spans()
     for step in walk.steps():
@@ -174,7 +176,7 @@ def _unsent(connection: sqlite3.Connection, verdict: Verdict) -> None:
     connection.execute("BEGIN")  # both as they are at one moment
     try:
         gone = unsettled(connection)
-        for lo, n in connection.execute("SELECT lo, n FROM bundle"):
+        for lo, n in connection.execute("SELECT lo, n FROM bundle WHERE typeof(n) = 'integer'"):
             gone.remove(lo, lo + n - 1)
     finally:
         connection.execute("ROLLBACK")
@@ -212,7 +214,7 @@ def _history(connection: sqlite3.Connection, verdict: Verdict, share: Share) -> 
     described = connection.execute("SELECT id, about FROM signal").fetchall()
     verdict.signals = len(described)
     for number, about in described:
-        if _signal(about) is None:
+        if signal_in(about) is None:
             verdict.found(Fault.SIGNAL, str(number))
 
 
@@ -240,15 +242,7 @@ def _windows(body: bytes, t1_ms: int, signals: Mapping[int, Signal]) -> int:
 
 def _signals(connection: sqlite3.Connection) -> dict[int, Signal]:
     rows: Iterable[tuple[int, str]] = connection.execute("SELECT id, about FROM signal").fetchall()
-    return {number: signal for number, about in rows if (signal := _signal(about)) is not None}
-
-
-def _signal(about: str) -> Signal | None:
-    try:
-        content: Any = json.loads(about)
-        return signal_of(content)
-    except (ValueError, KeyError, TypeError):
-        return None
+    return {number: signal for number, about in rows if (signal := signal_in(about)) is not None}
 
 
 def _journal(connection: sqlite3.Connection, verdict: Verdict, share: Share) -> None:

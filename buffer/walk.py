@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from buffer.bundle import MAX_RECORDS, inflate
 from buffer.inspect import is_damage, meta
+from gateway.model.ports import Lane
 from gateway.model.spans import Spans
 
+_LANES = frozenset(Lane)
 # Record ids a step: about a megabyte of JSON.
 STEP = 4_000
 
@@ -139,9 +141,12 @@ class Walk:
 
     def _whole(self, row: tuple[int, int, int, int, bytes]) -> Packed | None:
         lo, n, lane, at_ms, blob = row
+        if not (type(n) is type(at_ms) is int and lane in _LANES):  # SQLite does not mind what stands in a column
+            self.lose(lo, 1)
+            return None
         try:
             body = inflate(blob)
-        except zlib.error:
+        except (zlib.error, TypeError):
             self.lose(lo, n)
             return None
         self._read.add(lo, lo + n - 1)

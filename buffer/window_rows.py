@@ -65,6 +65,14 @@ def signal_of(about: Mapping[str, Any]) -> Signal:
     )
 
 
+def signal_in(about: str) -> Signal | None:
+    """The signal of a row of the table; None where the row is damaged."""
+    try:
+        return signal_of(json.loads(about))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def encoded(number: int, window: Indicator) -> list[Any]:
     parts = window.parts or Parts(0, 0)
     return [

@@ -256,7 +256,8 @@ def store_error(error: sqlite3.Error | zlib.error | UnicodeDecodeError, path: Pa
     """SQLite's error as ours, with what a person can do. What cannot be unpacked, or is no text, is damage too."""
     extended = getattr(error, "sqlite_errorcode", 0)
     code, place = extended & 0xFF, str(path)
-    if code == sqlite3.SQLITE_FULL:
+    # A full partition has no room for SQLite's shared memory either, which it calls an I/O error.
+    if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return StoreFull(str(error), where=place, hint="free space on the partition; nothing stored is lost")
     no_text = "Could not decode to UTF-8" in str(error)  # has no code of its own
     if code in _DAMAGED or extended in _UNREADABLE or no_text or not isinstance(error, sqlite3.Error):

@@ -35,7 +35,7 @@ Sink = Callable[[Sequence[Reading]], Awaitable[None]]
 @dataclass(slots=True)
 class SourceHealth:
     """The state of one wire or camera. `turned_at`: monotonic seconds of its last sign of life. `quiet_s`: how long
-    it may be silent before it counts as stuck."""
+    it may be silent before it counts as stuck. `storing`: it waits for the store, which a full disk makes it do."""
 
     up: bool = False
     since_ms: int = 0
@@ -43,6 +43,7 @@ class SourceHealth:
     restarts: int = 0
     turned_at: float = 0.0
     quiet_s: float = STUCK_S
+    storing: bool = False
 
     def snapshot(self) -> dict[str, Any]:
         return {"up": self.up, "since_ms": self.since_ms, "why": self.why, "restarts": self.restarts}
@@ -80,13 +81,19 @@ class Supervisor:
             async for batch in batches:
                 if not self.health.up:
                     self._came_back()
-                self.health.turned_at = self._clock.monotonic()
-                await self._sink(batch)
+                await self._hand_over(batch)
 
     async def _say_missing(self) -> None:
         now_ms = self._clock.now_ms()
-        self.health.turned_at = self._clock.monotonic()
-        await self._sink([Reading.missing(s.id, now_ms, Reason.LINK_DOWN) for s in self.driver.signals])
+        await self._hand_over([Reading.missing(s.id, now_ms, Reason.LINK_DOWN) for s in self.driver.signals])
+
+    async def _hand_over(self, batch: Sequence[Reading]) -> None:
+        health = self.health
+        health.turned_at, health.storing = self._clock.monotonic(), True
+        try:
+            await self._sink(batch)
+        finally:
+            health.turned_at, health.storing = self._clock.monotonic(), False
 
     def _went_down(self, why: str, bug: Exception | None = None) -> None:
         """Logs the change, not every attempt; a bug with its traceback, and again when it is another one."""
@@ -110,12 +117,13 @@ async def watchdog(
     every_s: float, sources: Iterable[SourceHealth], store_turns: Callable[[], Awaitable[None]], clock: Clock
 ) -> None:
     """Feeds systemd's watchdog while there is real progress: the loop turns, the store's thread answers, and no
-    source is stuck. A silent uplink is not a reason to restart: nothing would be won by it."""
+    source is stuck. A silent uplink is not a reason to restart: nothing would be won by it. Nor is a disk that takes
+    nothing, for which sources wait: what waits in memory would be lost."""
     sources = list(sources)
     while True:
         await asyncio.sleep(every_s)
         await store_turns()
-        stuck = [s for s in sources if clock.monotonic() - s.turned_at > s.quiet_s]
+        stuck = [s for s in sources if not s.storing and clock.monotonic() - s.turned_at > s.quiet_s]
         if stuck:
             log.error("the watchdog is not fed: %d source(s) stuck", len(stuck))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -97,6 +98,9 @@ app.add_typer(camera_app, name="camera")
 
 def main() -> None:
     """Entry point of the console script. Our own errors become one line and a hint, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not set to UTF-8 gets "?" for what it cannot show
+            stream.reconfigure(errors="replace")
     try:
         app()
     except GatewayError as error:

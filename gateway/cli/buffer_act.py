@@ -41,7 +41,7 @@ def replay(
 
     Chosen by ids, or by the time they were stored. They go behind what is new; the centre drops those it has.
     """
-    store = target(file, db)
+    store = target(file, db, "replay")
     if (ids is None) == (from_ is None) or (ids is not None and (to or point)):
         raise BadArgument("name a time or ids", where="--from, --ids", hint="--from -2h, or --ids 100-200")
     held = _of_time(store, from_ or "", to, point) if ids is None else None
@@ -73,14 +73,17 @@ def _of_time(store: Target, from_: str, to: str | None, point: str | None) -> He
 
     start_ms = moment(from_, "--from")
     end_ms = moment(to, "--to", last=True) if to else time.time_ns() // 1_000_000
+    if end_ms < start_ms and to is None:
+        raise BadArgument("this is in the future", where="--from", hint="-2h, or a time that has passed")
     if end_ms < start_ms:
         raise BadArgument("--to is before --from", where="--to", hint="swap the two")
     with read_only(store.store) as connection:
         held = committed_between(connection, start_ms, end_ms, point)
     if not held.spans:
         hint = f"the oldest that is held was stored at {local_time(held.oldest_ms)}" if held.oldest_ms else ""
-        raise BadArgument("nothing that was stored in this time is held", where="--from, --to", hint=hint)
-    if len(list(held.spans)) > MAX_SPANS:
+        what = "nothing that was stored in this time is held" + (f" of {point!r}" if point else "")
+        raise BadArgument(what, where="--from, --to", hint=hint)
+    if len(held.spans.intervals()) > MAX_SPANS:
         hint = "leave out --point, or name a shorter time: the centre drops what it has"
         raise BadArgument("this point is in too many separate commits", where="--point", hint=hint)
     return held
@@ -94,7 +97,7 @@ def retry(
     db: StoreFile = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Try records again that the far end refused; without a choice, list them. / Thử gửi lại bản ghi bị từ chối."""
-    store = target(file, db)
+    store = target(file, db, "retry")
     rows = _set_aside(store)
     spans = _chosen(rows, all_, reason, ids)
     if spans is None:
@@ -115,7 +118,7 @@ def discard(
 
     Without a choice, lists them.
     """
-    store = target(file, db)
+    store = target(file, db, "discard")
     rows = _set_aside(store)
     spans = _chosen(rows, all_, reason, ids)
     if spans is None:
@@ -171,11 +174,23 @@ def _list(store: Target, rows: Sequence[Aside], as_json: bool) -> None:
     from rich.table import Table
 
     table = Table("ids", "records", "age", "reason / lý do", box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        old = age(time.time_ns() // 1_000_000, row.at_ms)
-        table.add_row(f"{row.lo}..{row.hi}", str(row.n), old, escape(row.reason))
+    for run in _runs(rows):
+        old = age(time.time_ns() // 1_000_000, run[0].at_ms)
+        records = str(sum(row.n for row in run))
+        table.add_row(f"{run[0].lo}..{run[-1].hi}", records, old, escape(run[0].reason))
     Console().print(table)
     print("choose / chọn: --all, --reason TEXT, --ids 100-200")
+
+
+def _runs(rows: Sequence[Aside]) -> list[list[Aside]]:
+    """Rows that follow one another and have one reason: a broker that refuses everything makes one a second."""
+    runs: list[list[Aside]] = []
+    for row in rows:
+        if runs and (runs[-1][-1].hi + 1, runs[-1][-1].reason) == (row.lo, row.reason):
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    return runs
 
 
 def _save(rows: list[Aside], spans: Spans, export: Path) -> None:
@@ -219,7 +234,7 @@ def compact(file: SiteFile = None, db: StoreFile = None, yes: Yes = False, as_js
     from buffer.inspect import read_only
     from buffer.maintain import SHORT_BYTES
 
-    store = target(file, db)
+    store = target(file, db, "compact")
     with read_only(store.store) as connection:
         now = weight(connection)
     long = now.live > SHORT_BYTES

@@ -50,7 +50,7 @@ def verify(file: SiteFile = None, db: StoreFile = None, as_json: AsJson = False)
     from buffer.inspect import read_only
     from buffer.verify import verify as look
 
-    store = target(file, db)
+    store = target(file, db, "verify")
     with read_only(store.store) as connection, _bar() as show:
         verdict = look(connection, lambda what, share: show(what, share, 1))
     if as_json:
@@ -65,9 +65,9 @@ def _say(verdict: Verdict) -> None:
     for finding in verdict.findings:
         print(f"{finding.fault} {finding.at}: {SAID[finding.fault]}")
     print(
-        f"{verdict.records} records / bản ghi (1..{verdict.newest}, {verdict.gone} deleted or lost / đã xoá), "
-        f"{verdict.set_aside} set aside / để riêng,\n"
-        f"{verdict.windows} windows / cửa sổ, {verdict.signals} signals / tín hiệu, {verdict.entries} journal / nhật ký"
+        f"{verdict.records} records / bản ghi (1..{verdict.newest}, {verdict.gone} deleted or lost / đã xoá),\n"
+        f"{verdict.set_aside} set aside / để riêng, {verdict.windows} windows / cửa sổ,\n"
+        f"{verdict.signals} signals / tín hiệu, {verdict.entries} journal / nhật ký"
     )
     print(f"{verdict.faults} wrong / có lỗi" if verdict.faults else "all sound / không có lỗi")
 

@@ -40,7 +40,9 @@ _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "p
 
 
 def export(
-    first: Annotated[str, typer.Argument(metavar="[SITE]", help="The site file. / Tệp cấu hình.", show_default=False)],
+    first: Annotated[
+        str | None, typer.Argument(metavar="SITE", help="The site file. / Tệp cấu hình.", show_default=False)
+    ] = None,
     second: Annotated[
         str | None, typer.Argument(metavar="OUT", help="The file to write, - for stdout. / Tệp xuất.")
     ] = None,
@@ -64,12 +66,12 @@ def export(
 
     Safe beside a running gateway. The format follows the name of OUT unless --as says it.
     """
-    site, out = (None, first) if db is not None and second is None else (Path(first), second)
+    site, out = (None, first) if db is not None and second is None else (first and Path(first), second)
     if out is None:
         raise BadArgument("name the file to write", hint="gateway buffer export SITE records.csv, or - for stdout")
     shape = _shape(out, as_)
     wanted = wanted_of(point, indicator, from_, to, quality, reason)
-    place = place_of(site, db, "export")
+    place = place_of(site or None, db, "export")
     from buffer.inspect import read_only
 
     with read_only(place.path) as connection, _target(out, force=force) as stream:

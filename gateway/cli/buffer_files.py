@@ -69,7 +69,10 @@ def safe(value: Any) -> Any:
 def _local(at_ms: int | None) -> str | None:
     if at_ms is None:
         return None
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):  # a number that is no time; it stands beside this as it is
+        return None
 
 
 class CsvSheet:

@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.buffer_view import DB, JSON, place_of
-from gateway.cli.output import print_json
+from gateway.cli.output import print_json, printable
 from gateway.cli.words import moment, seconds
 from gateway.model.errors import BadArgument
 
@@ -179,6 +180,9 @@ def _print_nothing(*, as_json: bool) -> None:
 
 
 def _plain(value: Any) -> Any:
+    """As JSON can say it."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
     return value.hex() if isinstance(value, bytes) else value
 
 
@@ -190,7 +194,7 @@ def _table(rows: Answer) -> None:
 
     console = Console(highlight=False)
     widths = [max(len(name), *(len(_text(row[name])) for row in rows)) for name in rows[0]]
-    if len(widths) > 4 and sum(widths) + 2 * len(widths) > console.width:
+    if len(widths) > 4 and sum(widths) + 3 * len(widths) - 1 > console.width:
         _one_below_the_other(console, rows)
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -214,7 +218,9 @@ def _one_below_the_other(console: Console, rows: Answer) -> None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return "" if value is None else "\n".join(map(printable, str(value).expandtabs().split("\n")))
 
 
 def _print_views(connection: ReadOnly, *, as_json: bool) -> None:

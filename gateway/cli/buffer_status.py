@@ -123,7 +123,7 @@ def _why(waiting: dict[str, dict[str, int]], looks: list[Answer], tally: list[An
         return f"the gateway does not run / gateway không chạy{said}"
     uplink = looks[-1]["uplink"]
     if uplink.get("connected"):
-        return str(uplink.get("waits_for") or uplink.get("last_error") or "")
+        return str(uplink.get("waits_for", ""))
     return str(uplink.get("last_error") or "no connection yet / chưa kết nối")
 
 
@@ -137,7 +137,8 @@ def _counters(answer: Answer) -> Counters:
     from buffer.figures import Counters
 
     store = answer["store"]
-    return Counters(answer["now_ms"], store["rid_hi"], sum(store["waiting"].values()), store.get("lost", 0))
+    waiting, aside = sum(store["waiting"].values()), store.get("set_aside", 0)
+    return Counters(answer["now_ms"], store["rid_hi"], waiting, store.get("lost", 0), aside)
 
 
 def _lost(meta: dict[str, str], tally: list[Answer], looks: list[Answer]) -> int:

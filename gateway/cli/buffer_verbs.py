@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli.buffer_view import DB, JSON, SITE, Lines, count_text, damage_of, place_of, rids
 from gateway.cli.output import local_time, print_json
+from gateway.model.errors import BadArgument
 
 if TYPE_CHECKING:
     from buffer.inspect import ReadOnly
@@ -38,7 +39,9 @@ def show(
     from gateway.cli.words import choices
     from gateway.model.ports import Lane
 
-    lanes = choices(lane, "--lane", [known.name.lower() for known in Lane]) if lane else [None]
+    lanes = choices(lane, "--lane", [known.name.lower() for known in Lane]) if lane is not None else [None]
+    if len(lanes) > 1:
+        raise BadArgument("one lane at a time", where="--lane", hint=f"--lane {lanes[0]}")
     place = place_of(file, db, "show")
     with read_only(place.path) as connection:
         wanted = Wanted(lane=lanes[0], waiting=waiting)

@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.buffer_target import target
-from gateway.cli.output import offset, short_time
+from gateway.cli.output import offset, printable, short_time, written_time
 from gateway.model.errors import BadArgument, StoreDamaged
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def span_of(text: str, connection: sqlite3.Connection) -> int:
         return span_s  # what there is will show
     if span_s not in kept:
         there = ", ".join(map(span_text, kept)) or "none / không có"
-        raise BadArgument(f"no windows of {span_text(span_s)} are kept", where="--history", hint=f"kept: {there}")
+        raise BadArgument(f"no windows of {text.strip()} are kept", where="--history", hint=f"kept: {there}")
     return span_s
 
 
@@ -205,17 +204,18 @@ class Lines:
         mark = "*" if row.get("waits") else ""
         why = [row["reason"]] if "reason" in row else row.get("f", ())
         quality = " ".join([row.get("q", ""), ",".join(why)]).rstrip()
-        at = _window_time(row["t1"]) if self._windows else short_time(row["t1"])
-        return f"{row.get('rid', '')}{mark}", at, labelled(row.get("pt", ""), row.get("tg")), value, quality
+        at = _window_time(row["t1"], row["span_s"]) if self._windows else short_time(row["t1"])
+        cells = f"{row.get('rid', '')}{mark}", at, labelled(row.get("pt", ""), row.get("tg")), value, quality
+        return tuple(map(printable, cells))
 
 
 def _value(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _window_time(at_ms: int) -> str:
+def _window_time(at_ms: int, span_s: int) -> str:
     """With the year: history goes back for years."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    return written_time(at_ms, "%Y-%m-%d %H:%M" if span_s % 60 == 0 else "%Y-%m-%d %H:%M:%S")
 
 
 def _cut(text: str, width: int) -> str:

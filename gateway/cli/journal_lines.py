@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
 from buffer.journal import Broken, Fault, Row
+from gateway.cli.output import printable
 
 KINDS = {
     "command": ("command", "lệnh"),
@@ -70,7 +71,7 @@ def what(row: Row) -> str:
         text = _WORDS.get(row.kind, _plain)(content)
     except (KeyError, TypeError, AttributeError, ValueError):  # changed, or written by another version
         text = _plain(content)
-    return "".join(sign if sign.isprintable() else "�" for sign in text)
+    return printable(text)
 
 
 def _plain(content: Mapping[str, Any]) -> str:
@@ -121,7 +122,8 @@ def _start(content: Mapping[str, Any]) -> str:
 def _maintenance(content: Mapping[str, Any]) -> str:
     who = content["who"]
     by = _plain(who) if isinstance(who, dict) else who
-    return f"{content['do']} ({_plain(content['args'])}) by {by}: {_plain(content['result'])}"
+    result = _plain(content["result"])
+    return f"{content['do']} ({_plain(content['args'])}) by {by}{f': {result}' if result else ''}"
 
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -58,7 +59,7 @@ def verify(
     """Follow every link of the chain; exit code 1 if one is broken. / Kiểm tra chuỗi, mã thoát 1 nếu bị hỏng."""
     from buffer import journal
 
-    path = _store(file, db)
+    path = _store(file, db, "verify")
     told = _heads(heads) if heads else {}
     with journal.opened(path) as connection:
         began = time.perf_counter()
@@ -111,9 +112,13 @@ def export(
     from gateway.cli.journal_lines import write_csv, write_jsonl
 
     choice = _choice(kind, from_, to, None)
+    if violation is not None and form is not Form.HTML:
+        raise BadArgument("one violation is for html alone", where="--violation", hint="--as html, or leave it out")
     if form is Form.HTML and set(choice.kinds) - {"violation"}:
         raise BadArgument("html is for violations alone", where="--kind", hint="use --as csv or --as jsonl")
-    path = _store(file, db)
+    path = _store(file, db, "export")
+    if violation is not None:
+        _known(path, violation)
     with journal.opened(path) as connection, _output(out) as target:
         if form is Form.HTML:
             from gateway.cli.journal_report import write_report
@@ -129,11 +134,11 @@ def export(
 # --- what was asked for ---------------------------------------------------------------------------------------------
 
 
-def _store(file: Path | None, db: Path | None) -> Path:
+def _store(file: Path | None, db: Path | None, verb: str = "show") -> Path:
     if db is not None:
         return db
     if file is None:
-        raise BadArgument("name a site file, or a store with --db", hint="gateway journal show --db store.sqlite3")
+        raise BadArgument("name a site file, or a store with --db", hint=f"gateway journal {verb} --db store.sqlite3")
     from config.site import load_site
 
     site = load_site(file)
@@ -158,6 +163,18 @@ def _choice(kinds: list[str] | None, from_: str | None, to: str | None, since: s
     if choice.to_ms < choice.from_ms:
         raise BadArgument("--to is before --from", where="--to", hint="swap the two")
     return choice
+
+
+def _known(path: Path, violation: str) -> None:
+    """Raises BadArgument when there is no such violation."""
+    from buffer import journal
+
+    with journal.opened(path) as connection:
+        rows = journal.entries(connection, journal.Choice(kinds=frozenset({"violation"})))
+        ids = list(dict.fromkeys(str(row.content.get("id")) for row in rows))
+    if violation not in ids:
+        hint = f"there are {', '.join(ids[-8:])}" if ids else "there is none in this journal"
+        raise BadArgument(f"no violation {violation!r}", where="--violation", hint=hint)
 
 
 def _heads(file: Path) -> dict[int, set[str]]:
@@ -266,11 +283,11 @@ def _print_verdict(path: Path, verdict: Verdict, took_s: float, *, with_heads: b
     if verdict.holds:
         console.print("[green]every link holds / chuỗi nguyên vẹn[/]")
         if not with_heads:
-            console.print("an end that was taken off shows only with --heads / phần cuối bị bỏ chỉ lộ ra với --heads")
+            console.print("an end that was taken off shows only with --heads\nphần cuối bị bỏ chỉ lộ ra với --heads")
     else:
         console.print("[red bold]BROKEN / ĐÃ BỊ SỬA HOẶC HỎNG[/]")
     if head:
-        console.print(f"head / mục cuối: {seq} {escape(head)}")
+        console.print(f"head / mục cuối: {seq}\n{escape(head)}")
 
 
 def _row_json(row: Row) -> dict[str, Any]:
@@ -300,6 +317,9 @@ def _print_rows(rows: list[Row]) -> None:
         name = " / ".join(KINDS.get(row.kind, (row.kind,)))
         time_ = stamp(row.at_ms, "seconds")[:19].replace("T", " ")
         style = "red" if row.kind in {"violation", "lost"} else ""
-        console.print(Text(f"{row.seq:>7}  {time_:<19}  {name:<26}{what(row)}", style=style))
+        line = f"{row.seq:>7}  {time_:<19}  {name:<26}{what(row)}"
+        # One line an entry for other programs; what a terminal would break anywhere is continued below.
+        lines = wrap(line, console.width, subsequent_indent=" " * 9) if console.is_terminal else [line]
+        console.print(Text("\n".join(lines), style=style))
     if not rows:
         console.print("no entries / chưa có mục nào")

@@ -27,14 +27,25 @@ def fail(error: GatewayError) -> int:
 
 def local_time(at_ms: int | None) -> str:
     """A stamp as people on site read it: local time, with the offset."""
-    if not at_ms:
-        return "-"
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+    return written_time(at_ms, "%Y-%m-%d %H:%M:%S%z") if at_ms else "-"
 
 
 def short_time(at_ms: int) -> str:
     """Day and time for a table whose heading gives the offset."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%d/%m %H:%M:%S")
+    return written_time(at_ms, "%d/%m %H:%M:%S")
+
+
+def written_time(at_ms: int, shape: str) -> str:
+    """Local time. What is damaged may hold any number: one that is no time is shown as it stands."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime(shape)
+    except (OverflowError, ValueError, OSError):
+        return str(at_ms)
+
+
+def printable(text: str) -> str:
+    """What came from a device or a file, so that nothing in it moves a terminal's cursor."""
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def offset() -> str:

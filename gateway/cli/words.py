@@ -36,9 +36,9 @@ def moment(text: str, option: str, *, last: bool = False, zone: tzinfo | None = 
     ms UTC. `last`: the end of what is named, so that a day is meant whole. Raises BadArgument."""
     text = text.strip()
     if text.startswith("-"):
-        return int((datetime.now(UTC).timestamp() - seconds(text[1:], option)) * 1000)
+        return max(0, int((datetime.now(UTC).timestamp() - seconds(text[1:], option)) * 1000))
     for shape, size in _SHAPES:
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):  # the latter: the last day there is
             begins = datetime.strptime(text, shape).replace(tzinfo=zone).astimezone(zone)
             ends = begins + size - timedelta(milliseconds=1)
             return round((ends if last else begins).timestamp() * 1000)

@@ -39,6 +39,10 @@ class Spans:
     def __repr__(self) -> str:
         return f"Spans({self._spans})"
 
+    def intervals(self) -> list[tuple[int, int]]:
+        """What iteration gives, as a list. `list(spans)` asks for as much memory as there are ids, before it begins."""
+        return self._spans.copy()
+
     def first(self) -> tuple[int, int]:
         """The lowest interval; the set must not be empty."""
         return self._spans[0]
@@ -119,7 +123,7 @@ class Spans:
         return first
 
     def update(self, other: Iterable[tuple[int, int]]) -> None:
-        for lo, hi in list(other):
+        for lo, hi in other.intervals() if isinstance(other, Spans) else list(other):
             self.add(lo, hi)
 
 

@@ -63,13 +63,18 @@ class Pipeline:
         return out
 
     def close(self, now_ms: int) -> list[Indicator]:
-        """Closes every window whose end has passed."""
+        """Closes every window whose end has passed, or whose end the clock was set back too far from to wait for."""
         synced = self._clock.synced()
-        return [
+        closed = [
             self._turn(state, state.window, now_ms, synced)
             for state in self._states.values()
             if state.window.end_ms <= now_ms
         ]
+        for state in self._states.values():
+            if now_ms < state.window.start_ms - state.signal.window_s * 1000:
+                closed.append(state.window.close(synced=synced))
+                state.window = Window(state.signal, now_ms, state.window.last)
+        return closed
 
     def close_all(self, now_ms: int) -> list[Indicator]:
         """Closes every open window as it is, at a stop. They say `partial`; the next start goes on from there."""

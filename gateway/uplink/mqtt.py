@@ -133,6 +133,7 @@ class MqttUplink:
         self._line: Client | None = None
         self._since_ms = 0
         self._last_error: UplinkError | None = None
+        self._batches_then = 0  # sent when it was reported
         self._is_down: bool | None = None  # None: nothing was said yet
         self._reported: dict[str, UplinkError] = {}
         self._unused_session = 0
@@ -247,8 +248,10 @@ class MqttUplink:
             await self._session.announce()
 
     def status(self) -> dict[str, Any]:
-        """What a person wants to see, ready for JSON. Times in ms UTC, 0 = never or not now."""
+        """What a person wants to see, ready for JSON. Times in ms UTC, 0 = never or not now. `waits_for`: what keeps
+        records from going though there is a connection, "" once one went."""
         line, lasting = self._line, self._lasting
+        said = "" if self._last_error is None else str(self._last_error)
         return {
             "kind": "mqtt",
             "broker": self._place,
@@ -262,7 +265,8 @@ class MqttUplink:
             "suspected_batches": len(lasting.suspects),
             "connects": lasting.connects,
             "last_command_ms": 0 if self._station is None else self._station.last_command_ms,
-            "last_error": "" if self._last_error is None else str(self._last_error),
+            "last_error": said,
+            "waits_for": said if line is not None and lasting.batches == self._batches_then else "",
         }
 
     # -- what is said, and how often: once for each change
@@ -289,6 +293,7 @@ class MqttUplink:
     def _report(self, error: UplinkError) -> None:
         """Trouble while connected: said once for each kind and connection."""
         self._last_error = error
+        self._batches_then = self._lasting.batches
         if error.code not in self._reported:
             self._reported[error.code] = error
             log.warning("%s", error)

@@ -16,10 +16,11 @@ import pytest
 
 from buffer import group
 from buffer.ballast import SCANT, Ballast, free_bytes
+from buffer.check import suspect
 from buffer.settings import BufferSettings
 from buffer.store import Store
 from gateway.model.command import CommandState, Outcome
-from gateway.model.errors import StoreError
+from gateway.model.errors import StoreError, StoreFull
 from gateway.model.ports import Lane
 from tests.kit.clock import ManualClock
 from tests.kit.ids import Ids
@@ -183,6 +184,59 @@ async def test_a_start_on_a_full_partition_works(partition: Path, clock: ManualC
         await command(store, "command", clock)
         ids.look(path).account(store.outbox.span()[1])
         assert points(ids) >= {"alarm", "command"}
+
+
+async def test_a_stop_on_a_full_partition_keeps_room_for_the_next_start(partition: Path, clock: ManualClock) -> None:
+    path, stranger, ids = partition / "store.sqlite3", Stranger(partition), Ids()
+    async with Store(path, SETTINGS, clock) as store:
+        await store.keeper.tend()
+        await fill(store, 1, clock)
+        stranger.fill()
+        await fill(store, 1.5, clock)
+        assert not (partition / "store.sqlite3.ballast").exists(), "it is given up"
+    stranger.fill()
+    for number in range(2):
+        async with Store(path, SETTINGS, clock) as store:
+            await fill(store, 0.5, clock)
+            await alarm(store, f"alarm/{number}")
+            ids.look(path).account(store.outbox.span()[1])
+        stranger.fill()
+    assert points(ids) >= {"alarm/0", "alarm/1"}
+
+
+async def test_a_damaged_store_on_a_full_partition_is_salvaged_as_far_as_there_is_room(
+    partition: Path, clock: ManualClock
+) -> None:
+    path, stranger = partition / "store.sqlite3", Stranger(partition)
+    settings = SETTINGS.model_copy(update={"ballast_mb": 1})
+    async with Store(path, settings, clock) as store:
+        await store.keeper.tend()
+        for number in range(1000):
+            assert await store.claims.claim(f"command/{number}", random.randbytes(2000), clock.now_ms()) is None
+        await fill(store, 1, clock)
+    suspect(path, "a test")
+    stranger.fill()
+    async with Store(path, settings, clock) as store:
+        known = set(await store.claims.interrupted())
+        assert 100 < len(known) < 1000, "as many as there was room for"
+        assert "command/999" in known, "the newest first"
+        await alarm(store, "alarm")
+        kind, body = await store.journal.last("store") or ("", {})
+        assert (kind, body["salvaged"]["left"]) == ("store", True)
+
+
+async def test_a_start_without_room_for_anything_says_that_it_is_full(partition: Path, clock: ManualClock) -> None:
+    path, stranger = partition / "store.sqlite3", Stranger(partition)
+    settings = SETTINGS.model_copy(update={"ballast_mb": 0})
+    async with Store(path, settings, clock) as store:
+        await fill(store, 0.1, clock)
+    stranger.fill()
+    with pytest.raises(StoreFull) as caught:
+        await Store(path, settings, clock).__aenter__()
+    assert "replace" not in caught.value.hint, "the card is not to blame"
+    stranger.go()
+    async with Store(path, settings, clock) as store:
+        assert store.outbox.span()[1] == 200
 
 
 async def test_without_ballast_everything_waits_in_memory_until_there_is_room(

@@ -55,6 +55,12 @@ def test_a_shrinking_backlog_says_when_it_will_be_empty() -> None:
     assert (rate.in_per_s, rate.out_per_s, rate.empty_s) == (10, 20, 40)
 
 
+def test_what_the_far_end_refuses_leaves_the_queue_and_is_not_called_sent() -> None:
+    rate = rates(Counters(0, 1000, 500, 0, 0), Counters(10_000, 1100, 400, 0, 150))
+    assert rate is not None
+    assert (rate.in_per_s, rate.out_per_s, rate.empty_s) == (10, 5, 40)
+
+
 @pytest.mark.parametrize("waiting", [500, 700])
 def test_a_backlog_that_does_not_shrink_is_never_empty(waiting: int) -> None:
     rate = rates(Counters(0, 1000, 500, 0), Counters(10_000, 1100, waiting, 0))

@@ -362,3 +362,16 @@ async def test_the_keeper_folds_and_forgets(path: Path, clock: ManualClock) -> N
         clock.advance(3 * 86400)
         await store.keeper.tend()
         assert [len(await held(store, span_s)) for span_s in (60, 300, 3600)] == [0, 1, 1]
+
+
+async def test_a_signal_nobody_can_describe_stops_no_folding(path: Path, clock: ManualClock) -> None:
+    other = signal("m/current")
+    async with opened(path, clock) as store:
+        await put(store, [window(NOON + MINUTE, 1.0), window(NOON + MINUTE, 2.0, other)])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE signal SET about = '{' WHERE about LIKE '%m/current%'")
+    clock.advance(3600)
+    async with opened(path, clock) as store:
+        await store.history.roll()
+        assert [found.signal.id for found in await held(store, 300)] == ["m/power"]
+        assert [found.signal.id for found in await held(store, 60)] == ["m/power"]

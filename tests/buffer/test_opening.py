@@ -352,6 +352,15 @@ async def test_a_last_commit_that_was_cut_off_is_no_damage(path: Path, clock: Ma
         assert (store.outbox.epoch, store.outbox.span()) == (epoch, (1, 9))
 
 
+async def test_a_log_that_cannot_be_read_does_not_keep_the_gateway_dark(path: Path, clock: ManualClock) -> None:
+    await filled(path, clock)
+    # The kernel answers EIO to whoever reads the first page of a process.
+    path.with_name(path.name + "-wal").symlink_to("/proc/self/mem")
+    async with Store(path, BufferSettings(ballast_mb=0), clock) as store:
+        assert store.checked == "salvaged"
+        await everything(store)
+
+
 def test_a_mark_is_read_back_and_a_broken_one_counts_too(path: Path) -> None:
     assert suspicion(path) is None
     check.suspect(path, "a bad page", tries=2)

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from buffer.settings import BufferSettings
 from buffer.store import Store
+from gateway.model.command import CommandState, Outcome
 from gateway.model.indicator import Indicator, Parts
 from gateway.model.measure import Kind, Quality, Signal
 from gateway.model.ports import Batch, Lane
@@ -214,6 +215,50 @@ async def test_commands_are_claimed_and_sessions_given_at_the_limit(path: Path, 
         ids.account(store.outbox.span()[1])
         assert len(ids.lost) > 500, "room for commands was made from telemetry"
         assert len(await store.claims.interrupted()) == 1500
+
+
+async def _end(store: Store, command_id: str, state: CommandState, clock: ManualClock) -> None:
+    """A command of 3 kB, from its claim to its outcome."""
+    assert await store.claims.claim(command_id, random.randbytes(3000).hex().encode(), clock.now_ms()) is None
+    outcome = Outcome(id=command_id, state=state, at_ms=clock.now_ms())
+    async with asyncio.timeout(20):
+        await store.claims.finish(outcome, b'{"id":"%b"}' % command_id.encode(), [record("gw", 60)])
+
+
+async def test_a_flood_of_refused_commands_pushes_nothing_else_out(path: Path, clock: ManualClock) -> None:
+    async with Store(path, SMALL, clock) as store:
+        await fill(store, 2, clock)
+        await send(store)
+        newest = store.outbox.span()[1]
+        await _end(store, "applied", CommandState.APPLIED, clock)
+        for number in range(700):
+            await _end(store, f"c{number}", CommandState.EXPIRED if number % 2 else CommandState.REFUSED, clock)
+        await _end(store, "later", CommandState.APPLIED, clock)
+        await send(store)
+        ids = Ids().look(path)
+        assert set(range(1, newest + 1)) <= ids.held.keys()
+        assert store.keeper.lost == 0
+        kept = {command_id for (command_id,) in rows(path, "SELECT id FROM command")}
+        assert kept >= {"applied", "later", "c699"}, "what acted is known for as long as it could act again"
+        assert "c0" not in kept
+
+
+async def test_commands_that_nobody_can_repeat_go_before_unsent_telemetry(path: Path, clock: ManualClock) -> None:
+    async with Store(path, SMALL, clock) as store:
+        for number in range(300):
+            await _end(store, f"old{number}", CommandState.APPLIED, clock)
+        await send(store)
+        clock.advance(3700)
+        await _end(store, "young", CommandState.APPLIED, clock)
+        await fill(store, 3, clock)
+        assert store.keeper.lost == 0
+        assert rows(path, "SELECT count(*) FROM command")[0][0] < 300
+        assert rows(path, "SELECT id FROM command ORDER BY rowid DESC LIMIT 1") == [("young",)]
+        clock.step(10 * 365 * 86400)
+        await store.keeper.tend()
+        await fill(store, 3, clock)
+        assert rows(path, "SELECT count(*) FROM command WHERE id = 'young'") == [(1,)], "a clock that jumped"
+        assert store.keeper.lost > 0
 
 
 async def test_history_goes_before_unsent_telemetry_the_finest_first(path: Path, clock: ManualClock) -> None:

@@ -142,6 +142,25 @@ def test_replay_says_what_is_sent_again_and_what_is_not_held(db: Path) -> None:
     assert "không còn giữ: before" in out
 
 
+def test_ids_beyond_all_that_is_held_are_named_and_cost_nothing(db: Path) -> None:
+    result = answered("replay", "--db", db, "--ids", "1-999999999999999", "--yes")
+    assert (result["records"], result["set_aside"], result["not_held"]) == (20, 40, [[61, 999999999999999]])
+
+
+def test_a_time_to_come_is_called_that(db: Path) -> None:
+    error = typed("replay", "--db", db, "--from", "2999-01-01", fails=BadArgument).exception
+    assert "future" in str(error)
+
+
+def test_rows_that_follow_one_another_for_one_reason_are_one_line(db: Path) -> None:
+    typed("discard", "--db", db, "--ids", "5", "--yes")
+    lines = typed("retry", "--db", db).stdout.splitlines()
+    assert [line.split()[:2] for line in lines if ".." in line] == [["1..4", "4"], ["6..20", "15"], ["21..40", "20"]]
+    typed("retry", "--db", db, "--ids", "6-8")
+    typed("discard", "--db", db, "--ids", "9-10", "--yes")
+    assert "11..20" in typed("retry", "--db", db).stdout
+
+
 def test_replay_of_a_point_takes_the_commits_that_brought_it(db: Path) -> None:
     typed("retry", "--db", db, "--all")
     assert answered("replay", "--db", db, "--from", "-1h", "--point", "c/d")["asked"] == 20

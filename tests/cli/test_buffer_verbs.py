@@ -7,10 +7,13 @@ import codecs
 import csv
 import io
 import json
+import os
 import shutil
 import signal
+import sqlite3
+import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.buffer_status import _why
+from gateway.cli.output import local_time, short_time
 from tests.cli.test_verbs import GATEWAY, type_in
 from tests.kit.brokers import free_port
 from tests.kit.filled import START_MS, filled, harm
@@ -224,6 +228,89 @@ def test_a_damaged_store_shows_what_it_can_and_says_the_rest(tmp_path: Path) -> 
         assert code == 1
         assert "store-damaged" in err
         assert out
+
+
+def spoilt(store: Path, folder: Path, statement: str) -> Path:
+    copy = folder / "spoilt.sqlite3"
+    copy.write_bytes(store.read_bytes())
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute(statement)
+    return copy
+
+
+READING = [
+    ("status",), ("show",), ("show", "--waiting"), ("find", "-n", "0"), ("find", "--history", "1min"), ("retry",),
+    ("export", "-"), ("export", "-", "--as", "jsonl"), ("sql", "SELECT * FROM records"), ("verify",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE signal SET about = replace(about, '{', '[') WHERE id = 2",
+        "UPDATE signal SET about = replace(about, 'ind', 'inx') WHERE id = 2",
+        "UPDATE meta SET value = replace(value, '[', ';') WHERE key = 'unsettled'",
+        "UPDATE bundle SET lane = 9 WHERE lo = 1",
+        "UPDATE bundle SET at_ms = 9000000000000000000 WHERE lo = 1",
+    ],
+)
+def test_damage_that_sqlite_does_not_see_ends_no_verb_in_a_traceback(
+    store: Path, tmp_path: Path, statement: str
+) -> None:
+    copy = spoilt(store, tmp_path, statement)
+    for words in READING:
+        code, _, err = buffer(*words, store=copy)
+        assert code in (0, 1), words
+        assert code == 0 or "store-damaged" in err or words == ("verify",), (words, err)
+
+
+def test_a_signal_nobody_can_describe_costs_its_own_windows_alone(store: Path, tmp_path: Path) -> None:
+    copy = spoilt(store, tmp_path, "UPDATE signal SET about = '{' WHERE about LIKE '%level/2%'")
+    code, out, err = buffer("find", "--history", "1min", "-n", "0", "--json", store=copy)
+    assert (code, len(out.splitlines())) == (1, 180)
+    assert "store-damaged" in err
+    assert buffer("find", "-n", "0", "--json", store=copy)[0] == 0
+
+
+def test_numbers_that_are_no_times_are_shown_as_they_stand() -> None:
+    assert local_time(9 * 10**18) == short_time(9 * 10**18) == "9000000000000000000"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("find", "--to", "9999-12-31"), "is no time"),
+        (("show", "--lane", "live,back"), "one lane at a time"),
+        (("find", "--history", "0.5s"), "no windows of 0.5s"),
+        (("export",), "name the file to write"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(store: Path, words: tuple[str, ...], said: str) -> None:
+    code, _, err = buffer(*words, store=store)
+    assert code == 1
+    assert said in err
+
+
+def test_a_time_before_all_times_finds_everything(store: Path) -> None:
+    code, out, _ = buffer("find", "--from", "-999999999999999999d", "-n", "0", "--json", store=store)
+    assert (code, len(out.splitlines())) == (0, 240)
+
+
+def test_sql_speaks_json_whatever_the_number_and_moves_no_cursor(store: Path) -> None:
+    _, out, _ = buffer("sql", "SELECT 1e999 AS high, -1e999 AS low", "--json", store=store)
+    assert json.loads(out, parse_constant=pytest.fail) == [{"high": "inf", "low": "-inf"}]
+    _, out, _ = buffer("sql", "SELECT char(27) || '[2J' AS text, 46.23999999999999 AS value", store=store)
+    assert "\x1b[2J" not in out
+    assert "46.24 " in out
+
+
+@pytest.mark.parametrize("verb", ["status", "find", "verify"])
+def test_a_terminal_that_is_not_set_to_utf_8_gets_what_it_can_show(store: Path, verb: str) -> None:
+    words = [*GATEWAY, "buffer", verb, "--db", str(store)]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(words, env=environment, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"?" in done.stdout
 
 
 async def test_status_asks_the_running_gateway_twice(tmp_path: Path) -> None:

@@ -174,6 +174,15 @@ def test_show_is_a_line_an_entry_newest_first(store: Path) -> None:
     assert "\x1b[31m" not in out.decode(), "what a stranger wrote moves no cursor"
 
 
+@pytest.mark.parametrize("verb", ["show", "verify"])
+def test_on_a_terminal_no_line_is_broken_anywhere(store: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what makes it one
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out = typed(verb, "--db", store)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.decode()).splitlines()
+    assert max(map(len, lines[1:])) <= 80  # the first of `verify` is the file's name
+
+
 @pytest.mark.parametrize(
     ("words", "seqs"),
     [
@@ -198,6 +207,8 @@ def test_entries_are_chosen(store: Path, words: list[str], seqs: list[int]) -> N
         ["show", "--from", "yesterday"],
         ["show", "--from", "2026-11-22", "--to", "2026-11-21"],
         ["export", "--as", "html", "--kind", "command"],
+        ["export", "--as", "html", "--violation", "V-none"],
+        ["export", "--as", "csv", "--violation", "V-odd"],
         ["show"],
     ],
     ids=" ".join,

@@ -172,3 +172,9 @@ async def test_only_user_and_group_may_ask(tmp_path: Path) -> None:
 async def test_without_a_socket_the_gateway_runs_all_the_same(tmp_path: Path) -> None:
     async with served(tmp_path / "nothing here") as path:
         assert not path.exists()
+
+
+async def test_a_socket_that_cannot_be_taken_away_is_no_failure(tmp_path: Path) -> None:
+    async with served(tmp_path) as path:
+        path.unlink()
+        path.mkdir()  # as little to be removed as a socket on a disk that became read-only

@@ -170,3 +170,37 @@ async def test_a_wire_that_is_read_once_an_hour_is_not_stuck_between_two_polls(m
     assert fed == []
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_a_source_that_waits_for_a_full_disk_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[str] = []
+    monkeypatch.setattr("gateway.supervise.notify", fed.append)
+    clock, room = ManualClock(), asyncio.Event()
+
+    async def sink(_: Sequence[Reading]) -> None:
+        await room.wait()
+
+    supervisor = Supervisor(Flaky([None]), sink, clock)  # type: ignore[arg-type]
+    source = asyncio.create_task(supervisor.run())
+    task = asyncio.create_task(watchdog(0.001, [supervisor.health], lambda: asyncio.sleep(0), clock))
+    await asyncio.sleep(0.02)
+    clock.advance(86_400)
+    await asyncio.sleep(0.02)
+    fed.clear()
+    await asyncio.sleep(0.02)
+    assert fed, "a restart would lose what waits in memory"
+    room.set()
+    await asyncio.sleep(0.02)
+    clock.advance(61)
+    await asyncio.sleep(0.02)
+    fed.clear()
+    await asyncio.sleep(0.02)
+    assert fed, "what it waited is not held against it"
+    clock.advance(3600)
+    await asyncio.sleep(0.02)
+    fed.clear()
+    await asyncio.sleep(0.02)
+    assert fed == [], "now it is stuck"
+    for each in (task, source):
+        each.cancel()
+    await asyncio.wait([task, source])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,6 +155,29 @@ def test_a_clock_that_jumps_back_still_counts_every_reading() -> None:
     assert pipeline.accept([Reading("s", T0 - 500_000, 2.0)]) == []
     (closed,) = pipeline.close(T0 + MINUTE)
     assert closed.value == 2
+
+
+def test_a_clock_that_was_years_ahead_and_is_set_right_closes_windows_again() -> None:
+    clock = ManualClock(T0 + 5_000_000 * MINUTE)
+    pipeline = Pipeline([signal(Kind.COUNT), replace(signal(Kind.COUNT), id="h", window_s=3600)], clock)
+    for name in ("s", "h"):
+        pipeline.accept([Reading(name, clock.now_ms(), 1.0)])
+    clock.step(-5_000_000 * 60)
+    wrong = pipeline.close(T0)
+    assert [(i.start_ms, i.value, Reason.PARTIAL in i.reasons) for i in wrong] == [
+        (T0 + 5_000_000 * MINUTE, 1, True)
+    ] * 2  # fmt: skip
+    assert pipeline.close(T0) == []
+    pipeline.accept([Reading("s", T0 + 1_000, 2.0)])
+    (right,) = pipeline.close(T0 + MINUTE)
+    assert (right.start_ms, right.end_ms, right.value) == (T0, T0 + MINUTE, 1)
+
+
+def test_a_clock_that_is_corrected_by_seconds_gives_no_span_twice() -> None:
+    pipeline = Pipeline([signal(Kind.COUNT)], ManualClock(T0))
+    assert pipeline.close(T0 - 40_000) == []
+    (closed,) = pipeline.close(T0 + MINUTE)
+    assert closed.start_ms == T0
 
 
 @pytest.mark.parametrize("forward", ["windows", "both"])

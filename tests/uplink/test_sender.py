@@ -85,9 +85,11 @@ async def test_what_nobody_listens_to_is_not_sent_but_kept_and_tried_again() -> 
     async with scripted(manners) as broker, running(uplink(broker.port, outbox)) as link:
         outbox.put(readings(5))
         await until(lambda: len(broker.telemetry()) >= 1)
-        await until(lambda: "nobody-listens" in link.status()["last_error"])
+        await until(lambda: "nobody-listens" in link.status()["waits_for"])
         assert outbox.sent == []
         await until(lambda: len(outbox.sent) == 5)
+        await until(lambda: link.status()["waits_for"] == "")  # what is over is no reason to wait
+        assert "nobody-listens" in link.status()["last_error"]
     assert broker.versions == [5]  # on the same connection
 
 
