@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from buffer.inspect import corrupt
 from buffer.settings import HistorySettings
 from buffer.steady import Steady
 from buffer.window_rows import READINGS, decoded, described, encoded, packed, signal_in, unpacked
@@ -232,7 +233,10 @@ def _slice(connection: sqlite3.Connection, *, span_s: int, after: tuple[int, int
         "ORDER BY t1_ms, part LIMIT ?",
         (span_s, *after, end_ms, SLICE),
     )
-    return [Row(*row) for row in rows]
+    found = [Row(*row) for row in rows]
+    if found and (found[-1].t1_ms, found[-1].part) <= after:
+        raise corrupt("rows of the history are out of order")  # or whoever reads on from there would never end
+    return found
 
 
 def _picked(rows: Iterable[Row], known: Mapping[int, Signal], ids: frozenset[str] | None) -> list[Indicator]:

@@ -37,6 +37,8 @@ def read_only(path: Path) -> Iterator[ReadOnly]:
         connection = _connect(path)
     except sqlite3.Error as error:
         raise _said(error, path) from error
+    except UnicodeDecodeError as error:  # names and messages of SQLite that hold what is no text
+        raise _said(corrupt("the list of tables is damaged"), path) from error
     try:
         yield connection
     except sqlite3.Error as error:
@@ -51,7 +53,7 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
 
 
-def _corrupt(what: str) -> sqlite3.DatabaseError:
+def corrupt(what: str) -> sqlite3.DatabaseError:
     """Damage that SQLite does not see, for whoever knows how to go on without that part."""
     error = sqlite3.DatabaseError(what)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -85,8 +87,13 @@ def _connect(path: Path) -> ReadOnly:
     return connection
 
 
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")  # damage is for `verify` to name, and for a person to see
+
+
 def _opened(uri: str, path: Path) -> ReadOnly:
     connection = sqlite3.connect(uri, uri=True, timeout=5, factory=ReadOnly)
+    connection.text_factory = _text
     try:
         try:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -96,7 +103,7 @@ def _opened(uri: str, path: Path) -> ReadOnly:
             # With this SQLite also opens a file that was cut off, as half a copy is.
             connection.execute("PRAGMA writable_schema = ON")
         _stand_in(connection, path)
-    except (sqlite3.Error, StoreError):
+    except (sqlite3.Error, UnicodeDecodeError, StoreError):
         connection.close()
         raise
     return connection
@@ -161,7 +168,7 @@ def unsettled(connection: sqlite3.Connection) -> Spans:
         for lane in Lane:
             spans.update(saved.get(lane.name.lower(), ()))
     except (ValueError, TypeError, AttributeError) as error:
-        raise _corrupt("the list of what is still to be sent is damaged") from error
+        raise corrupt("the list of what is still to be sent is damaged") from error
     for lo, n in connection.execute("SELECT lo, n FROM bundle WHERE lo > ? ORDER BY lo", (saved.get("seen", 0),)):
         spans.add(lo, lo + n - 1)
     return spans

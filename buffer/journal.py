@@ -80,12 +80,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 where=str(path),
                 hint="start this gateway on it once; it brings the store up to date",
             )
-        connection.text_factory = _text
         yield connection
-
-
-def _text(stored: bytes) -> str:
-    return stored.decode("utf-8", "replace")  # damage is for `verify` to name, and for a person to see
 
 
 def entries(connection: sqlite3.Connection, choice: Choice, *, newest_first: bool = False) -> Iterator[Row]:
@@ -94,6 +89,8 @@ def entries(connection: sqlite3.Connection, choice: Choice, *, newest_first: boo
     after = _HIGHEST if newest_first else _LOWEST
     anchor = cut_at(connection)
     while rows := connection.execute(sql, (after, STEP)).fetchall():
+        if not (rows[-1][0] < after if newest_first else rows[-1][0] > after):
+            raise inspect.corrupt("entries of the journal are out of order")  # or this would never end
         after = rows[-1][0]
         for seq, at_ms, kind, body, prev, hash_ in rows:
             if choice.takes(kind, at_ms):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from buffer import journal
 from buffer.bundle import Bundle, sound
 from buffer.chosen import set_aside
-from buffer.inspect import is_damage, meta, unsettled
+from buffer.inspect import corrupt, is_damage, meta, unsettled
 from buffer.walk import Packed, Walk
 from buffer.window_rows import decoded, signal_in, unpacked
 from gateway.model.errors import StoreDamaged
@@ -229,6 +229,8 @@ def _history_rows(connection: sqlite3.Connection) -> Iterator[Sequence[tuple[int
         yield rows
         if len(rows) < STEP:
             return
+        if rows[-1][:3] <= after:
+            raise corrupt("rows of the history are out of order")  # or this would never end
         after = rows[-1][:3]
 
 

@@ -109,7 +109,9 @@ class Walk:
         was = self.damaged
         self.damaged = False
         found = self._lo(_BEFORE, first) if self._newest_first else self._lo(_AFTER, last)
-        if found is None and self.damaged:
+        astray = found is not None and (found >= first if self._newest_first else found <= last)
+        if astray or (found is None and self.damaged):
+            self.damaged = True
             found = first - 1 if self._newest_first else last + 1
         self.damaged |= was
         return found

@@ -143,8 +143,12 @@ def test_the_order_of_keys_is_that_of_the_rfc() -> None:
     assert list(json.loads(canonical(dict.fromkeys(sorted(order))))) == order
 
 
-def values(numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    texts = st.text(st.characters(), max_size=6)
+LETTERS = st.characters()
+ENCODABLE = st.characters(codec="utf-8")  # all but half a surrogate pair, which JSON on a wire cannot carry
+
+
+def values(numbers: st.SearchStrategy[Any], letters: st.SearchStrategy[str] = LETTERS) -> st.SearchStrategy[Any]:
+    texts = st.text(letters, max_size=6)
     return st.recursive(
         st.none() | st.booleans() | numbers | texts,
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
@@ -152,7 +156,7 @@ def values(numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-@given(values(st.integers(-(2**53), 2**53) | st.floats(-(2.0**53), 2.0**53)))
+@given(values(st.integers(-(2**53), 2**53) | st.floats(-(2.0**53), 2.0**53), ENCODABLE))
 def test_a_value_has_one_canonical_text(value: Any) -> None:
     text = canonical(value)
     assert json.loads(text) == value
@@ -577,3 +581,22 @@ async def test_a_kind_is_a_plain_word(tmp_path: Path) -> None:
     async with Store(tmp_path / "store.sqlite3", BufferSettings(), ManualClock(NOW)) as store:
         with pytest.raises(ValueError, match="no kind"):
             store.journal.note('x","prev":"', {})
+
+
+class OutOfOrder:
+    """A table whose tree is damaged so that what is asked for after an entry comes before it."""
+
+    def execute(self, *_: object) -> OutOfOrder:
+        return self
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return [(5, 0, "stop", "{}", None, "")]
+
+    def fetchone(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_entries_out_of_order_are_damage_and_not_without_end(newest_first: bool) -> None:
+    with pytest.raises(sqlite3.DatabaseError, match="out of order"):
+        list(journal.entries(OutOfOrder(), Choice(), newest_first=newest_first))  # type: ignore[arg-type]  # a stand-in

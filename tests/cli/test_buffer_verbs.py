@@ -247,6 +247,7 @@ READING = [
 @pytest.mark.parametrize(
     "statement",
     [
+        "UPDATE signal SET about = CAST(CAST(about AS BLOB) || x'ff' AS TEXT) WHERE id = 1",
         "UPDATE signal SET about = replace(about, '{', '[') WHERE id = 2",
         "UPDATE signal SET about = replace(about, 'ind', 'inx') WHERE id = 2",
         "UPDATE meta SET value = replace(value, '[', ';') WHERE key = 'unsettled'",
