@@ -39,7 +39,7 @@ class Site(BaseModel):
     )
     site: str = Field(min_length=1, max_length=200, description="What people call this place.")
     place: Place = Field(description="Where it is: province, commune, lat, lon.")
-    state_dir: str = Field(min_length=1, description="Folder for the store and the status socket.")
+    state_dir: str = Field(min_length=1, description="Folder for the store and the local socket.")
     clock: Literal["kernel", "trusted"] = Field(
         "kernel", description="kernel: believe the kernel's NTP state; trusted: something else keeps the clock right."
     )
