@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.bundle import MAX_RECORDS, Bundle, cut, deflate, inflate, renumbered
-from buffer.chain import Chain, canonical, digest
+from buffer.chain import Chain, anchor_in, canonical, digest
 from buffer.group import Note
 from buffer.lost import Lost, lost_record
 from buffer.outbox import Outbox
@@ -152,7 +152,7 @@ class Carrier:
     def _prove_journal(self, meta: Mapping[str, str]) -> None:
         """Takes out what is not what was written, and finds where the chain has holes. The first entry behind a hole
         cannot be proved: what it follows is gone. It is kept, and named."""
-        at, before = _anchor(meta.get("journal_cut", "{}"))
+        at, before = anchor_in(meta.get("journal_cut", "{}"))
         wrong: list[tuple[int]] = []
         gaps, unproved = self.carried.journal_gaps, self.carried.journal_unproved
         for seq, at_ms, kind, body, hash_ in self._store.execute("SELECT * FROM journal ORDER BY seq"):
@@ -283,15 +283,6 @@ class Carrier:
     def _epoch(self) -> str:
         (epoch,) = self._store.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         return str(epoch)
-
-
-def _anchor(text: str) -> tuple[int, str]:
-    """Where the journal was cut: the last entry that is gone."""
-    said = json.loads(text)
-    match said:
-        case {"seq": int(seq), "hash": str(hash_)}:
-            return seq, hash_
-    return 0, ""
 
 
 def _without(spans: Spans, other: Spans) -> Spans:

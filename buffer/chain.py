@@ -178,6 +178,18 @@ class Chain:
         return gone
 
 
+def anchor_in(text: str) -> tuple[int, str]:
+    """(number, hash) of the last entry that was cut off, as `meta.journal_cut` says it; (0, "") if it says nothing."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return 0, ""
+    match said:
+        case {"seq": int(seq), "hash": str(hash_)}:
+            return seq, hash_
+    return 0, ""
+
+
 def newest(connection: sqlite3.Connection) -> tuple[int, str]:
     row = connection.execute("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
     return (0, "") if row is None else (row[0], row[1])

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from buffer.inspect import is_damage, meta, unsettled
+from buffer.damage import is_damage
+from buffer.inspect import meta, unsettled
 from buffer.lanes import FRESH_MS
 from gateway.model.ports import Lane, Waiting
 

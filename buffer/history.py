@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from buffer.inspect import corrupt
+from buffer.damage import corrupt
 from buffer.settings import HistorySettings
 from buffer.steady import Steady
 from buffer.window_rows import READINGS, decoded, described, encoded, packed, signal_in, unpacked

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.bundle import inflate
+from buffer.damage import corrupt, is_damage
 from buffer.writer import store_error
 from gateway.model.errors import StoreDamaged, StoreError
 from gateway.model.ports import Lane
@@ -45,19 +46,6 @@ def read_only(path: Path) -> Iterator[ReadOnly]:
         raise _said(error, path) from error
     finally:
         connection.close()
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """The file, or the card under it, is no longer sound there; other parts may be."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
-
-
-def corrupt(what: str) -> sqlite3.DatabaseError:
-    """Damage that SQLite does not see, for whoever knows how to go on without that part."""
-    error = sqlite3.DatabaseError(what)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
 
 
 def _said(error: sqlite3.Error, path: Path) -> StoreError:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from buffer import inspect
-from buffer.chain import KIND, digest
+from buffer.chain import KIND, anchor_in, digest
+from buffer.damage import corrupt
 from gateway.model.errors import StoreError
 
 # How many broken links are named; all are counted.
@@ -90,7 +91,7 @@ def entries(connection: sqlite3.Connection, choice: Choice, *, newest_first: boo
     anchor = cut_at(connection)
     while rows := connection.execute(sql, (after, STEP)).fetchall():
         if not (rows[-1][0] < after if newest_first else rows[-1][0] > after):
-            raise inspect.corrupt("entries of the journal are out of order")  # or this would never end
+            raise corrupt("entries of the journal are out of order")  # or this would never end
         after = rows[-1][0]
         for seq, at_ms, kind, body, prev, hash_ in rows:
             if choice.takes(kind, at_ms):
@@ -101,13 +102,7 @@ def entries(connection: sqlite3.Connection, choice: Choice, *, newest_first: boo
 def cut_at(connection: sqlite3.Connection) -> tuple[int, str]:
     """(number, hash) of the last entry that was cut off; (0, "") if none was."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'journal_cut'").fetchone()
-    if row is None:
-        return (0, "")
-    try:
-        saved = json.loads(row[0])
-        return (int(saved["seq"]), str(saved["hash"]))
-    except (ValueError, KeyError, TypeError):
-        return (0, "")
+    return (0, "") if row is None else anchor_in(row[0])
 
 
 # --- verifying ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from typing import Any
 
 from buffer import history
 from buffer.bundle import inflate
-from buffer.inspect import is_damage, unsettled
+from buffer.damage import is_damage
+from buffer.inspect import unsettled
 from buffer.lanes import FRESH_MS
 from buffer.walk import Packed, Walk
 from buffer.window_rows import signal_in

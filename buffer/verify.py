@@ -18,7 +18,8 @@ from typing import NamedTuple
 from buffer import journal
 from buffer.bundle import Bundle, sound
 from buffer.chosen import set_aside
-from buffer.inspect import corrupt, is_damage, meta, unsettled
+from buffer.damage import corrupt, is_damage
+from buffer.inspect import meta, unsettled
 from buffer.walk import Packed, Walk
 from buffer.window_rows import decoded, signal_in, unpacked
 from gateway.model.errors import StoreDamaged

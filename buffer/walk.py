@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from buffer.bundle import MAX_RECORDS, inflate
-from buffer.inspect import is_damage, meta
+from buffer.damage import is_damage
+from buffer.inspect import meta
 from gateway.model.ports import Lane
 from gateway.model.spans import Spans
 

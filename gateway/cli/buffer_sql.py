@@ -130,7 +130,7 @@ def _stoppable(connection: sqlite3.Connection, timeout_s: float) -> Iterator[_St
 @contextlib.contextmanager
 def _in_words(guard: Guard, asked: _Moments, stopped: _Stopped, timeout: str) -> Iterator[None]:
     """SQLite's errors as one line with a hint."""
-    from buffer.inspect import is_damage
+    from buffer.damage import is_damage
 
     try:
         yield

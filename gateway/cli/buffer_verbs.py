@@ -68,7 +68,8 @@ def _first(records: Records, limit: int) -> list[Row]:
 
 def _summary(connection: ReadOnly, records: Records) -> dict[str, Any]:
     """Nothing where the file is damaged: then the records that can be read still are shown."""
-    from buffer.inspect import is_damage, meta, summary
+    from buffer.damage import is_damage
+    from buffer.inspect import meta, summary
 
     for look in (summary, meta):
         try:

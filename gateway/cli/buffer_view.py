@@ -86,8 +86,8 @@ def search_of(
 
 def span_of(text: str, connection: sqlite3.Connection) -> int:
     """The length of windows that is asked for, s. Raises BadArgument when none of it is kept."""
+    from buffer.damage import is_damage
     from buffer.history import lengths
-    from buffer.inspect import is_damage
     from gateway.cli.words import seconds
 
     span_s = int(seconds(text, "--history"))
