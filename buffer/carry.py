@@ -97,6 +97,7 @@ class Carrier:
         meta = relics.meta()
         self._copy(_INTO_COMMAND, relics.commands())
         self._copy("INSERT OR IGNORE INTO journal VALUES (?, ?, ?, ?, ?)", relics.journal())
+        self._copy("INSERT OR IGNORE INTO keepsake VALUES (?, ?)", relics.keepsakes())
         self._copy("INSERT OR IGNORE INTO signal VALUES (?, ?)", relics.signals())
         self._copy("INSERT OR IGNORE INTO tally VALUES (?, ?, ?, ?, ?, ?)", relics.tally())
         old = self._old(meta)

@@ -111,10 +111,15 @@ class Chain:
         self._head = (0, "")
 
     def note(self, kind: str, body: Mapping[str, Any]) -> None:
+        self._group.join(notes=[self.noted(kind, body)])
+        self._group.within(self._group.every_s)
+
+    def noted(self, kind: str, body: Mapping[str, Any]) -> Note:
+        """An entry that may join the open group. Raises ValueError for what is no kind, TypeError for what is no
+        JSON."""
         if not KIND.fullmatch(kind):
             raise ValueError(f"{kind!r} is no kind of entry")
-        self._group.join(notes=[Note(self._clock.now_ms(), kind, canonical(body))])
-        self._group.within(self._group.every_s)
+        return Note(self._clock.now_ms(), kind, canonical(body))
 
     def head(self) -> tuple[int, str]:
         return self._head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,16 +27,17 @@ class Note(NamedTuple):
 
 @dataclass(slots=True)
 class Bag:
-    """What one transaction brings: (lane, record) pairs, closed windows, journal notes, and statements, which run
-    first."""
+    """What one transaction brings: (lane, record) pairs, closed windows, journal notes, keepsakes by name, and
+    statements, which run first."""
 
     records: list[tuple[int, bytes]] = field(default_factory=list)
     windows: list[Indicator] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    keepsakes: dict[str, str] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.records or self.windows or self.notes or self.statements)
+        return bool(self.records or self.windows or self.notes or self.keepsakes or self.statements)
 
 
 Write = Callable[[Bag, bool], Awaitable[bool]]
@@ -67,12 +68,14 @@ class Group:
         *,
         windows: Iterable[Indicator] = (),
         notes: Iterable[Note] = (),
+        keepsakes: Mapping[str, str] | None = None,
         statements: Iterable[Statement] = (),
     ) -> None:
         """Puts things into the open group. `within` or `flush` gets them committed."""
         self._bag.records.extend(records)
         self._bag.windows.extend(windows)
         self._bag.notes.extend(notes)
+        self._bag.keepsakes.update(keepsakes or {})
         self._bag.statements.extend(statements)
 
     def within(self, delay_s: float) -> None:

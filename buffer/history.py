@@ -8,13 +8,14 @@ written in the commit that brings the windows: no crash forgets it.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from buffer.damage import corrupt
+from buffer.due import TIERS_S, Due, Period, period_of
+from buffer.newest import Newest, Row, same
 from buffer.settings import HistorySettings
 from buffer.steady import Steady
 from buffer.window_rows import READINGS, decoded, described, encoded, packed, signal_in, unpacked
@@ -24,43 +25,30 @@ from gateway.model.folding import fold
 from gateway.model.indicator import Indicator
 from gateway.model.measure import Signal
 
-TIERS_S = (300, 3600)
-"""The lengths that shorter windows are folded to."""
 SETTLE_MS = 10_000
 """So long after its end a period is folded: the windows that end with it are committed then."""
 STEP_S = 0.05
 """About how long the store's thread may fold before a commit gets its turn."""
 SLICE = 256
 """Rows that are read, or deleted, at once."""
+SLICE_DOWN = 16
+"""Rows that are read at once to find the newest of something: mostly it is in the first."""
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+LOOK_BACK_MS = 40 * DAY_MS
+"""So far back the last number of a signal is looked for."""
 _LAST_PART = 1 << 62
-
-
-class Row(NamedTuple):
-    t1_ms: int
-    part: int
-    body: bytes
-
-
-class Period(NamedTuple):
-    """What is folded at once: the windows that end in (end - tier, end]."""
-
-    tier_s: int
-    end_ms: int
-
-    @property
-    def start_ms(self) -> int:
-        return self.end_ms - self.tier_s * 1000
 
 
 class History:
     """The store's side of `gateway.model.ports.History`. The keeper calls `roll` and `prune` every minute."""
 
-    def __init__(self, writer: Writer, settings: HistorySettings, clock: Clock) -> None:
+    def __init__(self, writer: Writer, settings: HistorySettings, clock: Clock, steady: Steady) -> None:
         self._writer = writer
         self._settings = settings
         self._clock = clock
-        self._steady = Steady(clock)
+        self._steady = steady
+        self._due = Due()
         self._known: dict[int, Signal] = {}
         self._numbers: dict[str, tuple[Signal, int]] = {}
         self._pruned: Mapping[int, int] = {}
@@ -81,9 +69,9 @@ class History:
                 (span_s, t1_ms, len(rows), packed(rows)),
             )
         touched = {period for span_s, t1_ms in groups if (period := period_of(span_s, t1_ms)) is not None}
-        due = _due(connection)
+        due = self._due.load(connection)
         if not touched <= due:
-            _save_due(connection, due | touched)
+            self._due.save(connection, due | touched)
 
     def _number(self, connection: sqlite3.Connection, signal: Signal, made: dict[str, int]) -> int:
         known = self._numbers.get(signal.id)
@@ -123,6 +111,24 @@ class History:
             self._known = {**self._known, **new}  # another thread may be reading the old one
         return self._known
 
+    async def last_numbers(self, signals: Collection[Signal]) -> dict[str, float]:
+        """Shorter windows first, newest first, until all are found. What ended in the future was stamped by a wrong
+        clock; while ours is not set itself, up to a day of it is believed. Rows that cannot be read are passed over."""
+        now_ms = self._clock.now_ms()
+        upto_ms = now_ms if self._clock.synced() else now_ms + DAY_MS
+        newest = Newest(signals, await self._writer.read(self._signals))
+        for span_s in await self._writer.read(lengths):
+            before = (upto_ms, _LAST_PART)
+            newest.begin(span_s)
+            while newest.open and (
+                rows := await self._writer.read(
+                    partial(_slice_down, span_s=span_s, before=before, start_ms=now_ms - LOOK_BACK_MS)
+                )
+            ):
+                await asyncio.to_thread(newest.look, rows)
+                before = rows[-1].t1_ms, rows[-1].part
+        return newest.found()
+
     # --- folding ----------------------------------------------------------------------------------------------------
 
     async def roll(self) -> int:
@@ -138,7 +144,7 @@ class History:
         until = self._clock.monotonic() + STEP_S
         over_ms = self._clock.now_ms() - SETTLE_MS
         known = self._signals(connection)
-        due = _due(connection)
+        due = set(self._due.load(connection))
         rolled = 0
         while ready := [period for period in due if period.end_ms <= over_ms]:
             if rolled and self._clock.monotonic() >= until:
@@ -150,7 +156,7 @@ class History:
                 due.add(longer)
             rolled += 1
         if rolled:
-            _save_due(connection, due)
+            self._due.save(connection, due)
         return rolled
 
     # --- forgetting -------------------------------------------------------------------------------------------------
@@ -218,15 +224,6 @@ def lengths(connection: sqlite3.Connection) -> list[int]:
     return [span_s for (span_s,) in rows]
 
 
-def period_of(span_s: int, t1_ms: int) -> Period | None:
-    """The period that a window of this length is folded into; None where it fills none."""
-    for tier_s in TIERS_S:
-        if span_s < tier_s and tier_s % span_s == 0:
-            length_ms = tier_s * 1000
-            return Period(tier_s, -(-t1_ms // length_ms) * length_ms)
-    return None
-
-
 def _slice(connection: sqlite3.Connection, *, span_s: int, after: tuple[int, int], end_ms: int) -> list[Row]:
     rows = connection.execute(
         "SELECT t1_ms, part, body FROM history WHERE span_s = ? AND (t1_ms, part) > (?, ?) AND t1_ms <= ? "
@@ -239,6 +236,18 @@ def _slice(connection: sqlite3.Connection, *, span_s: int, after: tuple[int, int
     return found
 
 
+def _slice_down(connection: sqlite3.Connection, *, span_s: int, before: tuple[int, int], start_ms: int) -> list[Row]:
+    rows = connection.execute(
+        "SELECT t1_ms, part, body FROM history WHERE span_s = ? AND (t1_ms, part) < (?, ?) AND t1_ms > ? "
+        "ORDER BY t1_ms DESC, part DESC LIMIT ?",
+        (span_s, *before, start_ms, SLICE_DOWN),
+    )
+    found = [Row(*row) for row in rows]
+    if found and (found[-1].t1_ms, found[-1].part) >= before:
+        raise corrupt("rows of the history are out of order")
+    return found
+
+
 def _picked(rows: Iterable[Row], known: Mapping[int, Signal], ids: frozenset[str] | None) -> list[Indicator]:
     wanted = None if ids is None else frozenset(number for number, signal in known.items() if signal.id in ids)
     found = ((row.t1_ms, window) for row in rows for window in unpacked(row.body, wanted))
@@ -246,7 +255,8 @@ def _picked(rows: Iterable[Row], known: Mapping[int, Signal], ids: frozenset[str
 
 
 def _fold(connection: sqlite3.Connection, period: Period, known: Mapping[int, Signal]) -> bool:
-    """Writes the period's row, in place of one that is there; False when there was nothing to write."""
+    """Writes the period's row, in place of one that is there, each signal for itself; False when there was nothing to
+    write."""
     groups: dict[tuple[Any, ...], list[tuple[int, Indicator]]] = {}
     for span_s in lengths(connection):
         if period_of(span_s, period.end_ms) != period:
@@ -259,15 +269,18 @@ def _fold(connection: sqlite3.Connection, period: Period, known: Mapping[int, Si
             for window in unpacked(body):
                 if window[0] not in known:  # its description is damaged: it stays as it is
                     continue
-                group = groups.setdefault(_same(known[window[0]]), [])
+                group = groups.setdefault(same(known[window[0]]), [])
                 group.append((window[0], decoded(window, t1_ms, known)))
-    folded = [_folded(group, period, known) for group in groups.values()]
+    before = {_key(row[0], known): row for row in _folded_before(connection, period)}
+    ground = {key: _folded(group, period, known) for key, group in groups.items()}
     # Windows only ever come to a period, so fewer readings than it had mean that its ground is not kept any more.
-    if not folded or _readings(folded) < _readings(_folded_before(connection, period)):
+    more = {key: row for key, row in ground.items() if key not in before or row[READINGS] >= before[key][READINGS]}
+    if not more:
         return False
+    folded = before | more
     connection.execute(
         "INSERT OR REPLACE INTO history (span_s, t1_ms, part, n, body) VALUES (?, ?, 0, ?, ?)",
-        (*period, len(folded), packed(folded)),
+        (*period, len(folded), packed(folded.values())),
     )
     return True
 
@@ -284,13 +297,9 @@ def _folded_before(connection: sqlite3.Connection, period: Period) -> Sequence[S
     return unpacked(row[0]) if row is not None else ()
 
 
-def _readings(rows: Iterable[Sequence[Any]]) -> int:
-    return sum(row[READINGS] for row in rows)
-
-
-def _same(signal: Signal) -> tuple[Any, ...]:
-    """What must be equal for windows to be folded together; how often it is read, or sent, may have changed."""
-    return signal.id, signal.point, signal.indicator, signal.unit, signal.kind, tuple(sorted(signal.tags.items()))
+def _key(number: int, known: Mapping[int, Signal]) -> tuple[Any, ...]:
+    """Of a signal whose description is damaged, its number alone."""
+    return same(known[number]) if number in known else (number,)
 
 
 def _delete(connection: sqlite3.Connection, *, span_s: int, before_ms: int) -> int:
@@ -299,22 +308,3 @@ def _delete(connection: sqlite3.Connection, *, span_s: int, before_ms: int) -> i
         "(SELECT t1_ms, part FROM history WHERE span_s = ?1 AND t1_ms <= ?2 ORDER BY t1_ms, part LIMIT ?3)",
         (span_s, before_ms, SLICE),
     ).rowcount
-
-
-# --- periods that are due, kept in meta as {"300": [end, ...]} --------------------------------------------------------
-
-
-def _due(connection: sqlite3.Connection) -> set[Period]:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'due'").fetchone()
-    if row is None:  # a new store, or what was saved of a damaged one: whatever is there
-        rows = connection.execute("SELECT DISTINCT span_s, t1_ms FROM history")
-        return {period for span_s, t1_ms in rows if (period := period_of(span_s, t1_ms)) is not None}
-    ends: dict[str, list[int]] = json.loads(row[0])
-    return {Period(int(tier_s), end_ms) for tier_s in ends for end_ms in ends[tier_s]}
-
-
-def _save_due(connection: sqlite3.Connection, due: Iterable[Period]) -> None:
-    ends: dict[int, list[int]] = {}
-    for tier_s, end_ms in sorted(due):
-        ends.setdefault(tier_s, []).append(end_ms)
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('due', ?)", (json.dumps(ends, separators=(",", ":")),))

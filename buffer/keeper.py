@@ -35,12 +35,13 @@ ROUND = 0.04
 
 
 class Views(NamedTuple):
-    """What is kept within bounds."""
+    """What is kept within bounds, and whether time may be trusted with it."""
 
     outbox: Outbox
     journal: Chain
     history: History
     tally: Tally
+    steady: Steady
 
 
 class _Gone(NamedTuple):
@@ -65,7 +66,7 @@ class Keeper:
         self._settings = settings
         self._clock = clock
         self._until_confirmed = until_confirmed
-        self._steady = Steady(clock)
+        self._steady = views.steady
         self._space = Space(writer.path, settings)
         self._held = Held()
         self._round: asyncio.Task[bool] | None = None

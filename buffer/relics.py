@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from buffer.bundle import Bundle, inflate, sound
+from buffer.keepsakes import parsed as keepsake
 from buffer.leaves import Pages
 from buffer.leaves import rows as leaf_rows
-from buffer.window_rows import packed, signal_of, unpacked
+from buffer.window_rows import REASONS, VALUE, packed, signal_of, unpacked
 from buffer.wreck import UNREADABLE, Reader, Row, Walk
 from buffer.writer import PAGE_SIZE
+from gateway.model.measure import Reason
 from gateway.model.ports import Lane
 from gateway.model.spans import Spans
 
@@ -129,6 +131,11 @@ class Relics:
                 self._signals.add(number)
                 yield number, _text(about)
 
+    def keepsakes(self) -> Iterator[Row]:
+        for name, body in self._both_ways("SELECT name, body FROM keepsake ORDER BY name"):
+            if _text(name) and _text(body) and keepsake(body) is not None:
+                yield _text(name), _text(body)
+
     def tally(self) -> Iterator[Row]:
         for *numbers, why in self._reader.rows(TALLY, self._now_ms + _DAY_MS):
             if all(isinstance(number, int) and number >= 0 for number in numbers) and isinstance(why, bytes):
@@ -186,6 +193,8 @@ class Relics:
         try:
             rows = unpacked(blob)
             good = [row for row in rows if row[0] in self._signals and t0_ms <= row[1] < t1_ms]
+            if t1_ms % (t1_ms - t0_ms) and not all(map(_says_cut, good)):
+                return None  # the key is no part of what zlib has proved
         except (zlib.error, ValueError, TypeError, IndexError, RecursionError):
             return None
         if not good:
@@ -214,6 +223,11 @@ class Relics:
             name = id_of(_json(entry) if isinstance(entry, bytes) else entry)
             if isinstance(name, str):
                 self.commands_seen.add(name)
+
+
+def _says_cut(window: Sequence[Any]) -> bool:
+    """Only a window that was cut short ends beside the grid of its length; with a value it says so."""
+    return window[VALUE] is None or Reason.PARTIAL in window[REASONS]
 
 
 def _proven(lo: int, n: Any, blob: Any) -> bytes | None:

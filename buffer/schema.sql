@@ -1,4 +1,4 @@
--- The store, version 2. Opened by one process; `gateway buffer` verbs open it read-only beside it.
+-- The store, version 3. Opened by one process; `gateway buffer` verbs open it read-only beside it.
 -- Stores of older versions are brought here step by step: see migrations/.
 
 -- bundle: records in the order of their commit. One row holds the n records lo .. lo+n-1 that one commit
@@ -78,3 +78,10 @@ CREATE TABLE tally (
 --       periods that are still to be folded, by their length in s), copied (1 in a backup: it begins an epoch of its
 --       own when it is opened as a store).
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- keepsake: what a part of the gateway has to know again at its next start, replaced in the commit of the records it
+--           belongs to. The last table: those before it lie in a new file where they lay in one of version 2.
+CREATE TABLE keepsake (
+    name TEXT PRIMARY KEY,
+    body TEXT NOT NULL                  -- canonical JSON, an object
+) STRICT, WITHOUT ROWID;

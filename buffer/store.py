@@ -1,4 +1,4 @@
-"""One SQLite file and its views: outbox, claims, journal, history, and the keeper that bounds them.
+"""One SQLite file and its views: outbox, claims, journal, history, keepsakes, and the keeper that bounds them.
 
 *Stored* means committed: what joins the open group is committed at the latest `commit_every_s` later (urgent records
 at once), all of it in one transaction. *Sent* means settled by the uplink after an acknowledgement, which is written
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from buffer.bundle import Bundle
 from buffer.chain import Chain, Entry
@@ -20,10 +20,12 @@ from buffer.claims import Claims
 from buffer.group import Bag, Group
 from buffer.history import History
 from buffer.keeper import Keeper, Views
+from buffer.keepsakes import Keepsakes, packed
 from buffer.maintain import Maintenance
 from buffer.outbox import Outbox
 from buffer.salvage import recover
 from buffer.settings import BufferSettings
+from buffer.steady import Steady
 from buffer.tally import Tally
 from buffer.writer import Connect, Writer
 from gateway.model.clock import Clock
@@ -61,8 +63,10 @@ class Store:
         self.outbox = Outbox(self._writer, self._group, clock)
         self.journal = Chain(self._writer, self._group, clock)
         self.claims = Claims(self._writer, self._group, self.journal)
-        self.history = History(self._writer, settings.history, clock)
-        views = Views(self.outbox, self.journal, self.history, Tally(self._group, self.outbox, clock))
+        self.keepsakes = Keepsakes(self._writer)
+        steady = Steady(clock)
+        self.history = History(self._writer, settings.history, clock, steady)
+        views = Views(self.outbox, self.journal, self.history, Tally(self._group, self.outbox, clock), steady)
         self.keeper = Keeper(self._writer, views, settings, clock, until_confirmed=until_confirmed)
         self.maintenance = Maintenance(self._writer, self._group, self.outbox, self.journal, clock)
         self.commits = 0
@@ -100,13 +104,24 @@ class Store:
 
     # --- in ---------------------------------------------------------------------------------------------
 
-    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE, windows: Sequence[Indicator] = ()) -> None:
+    async def append(
+        self,
+        records: Sequence[bytes],
+        lane: Lane = Lane.LIVE,
+        windows: Sequence[Indicator] = (),
+        *,
+        notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        keep: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Joins the open commit group; waits only while the disk takes nothing and the group is full."""
+        entries = [self.journal.noted(kind, body) for kind, body in notes]
+        keepsakes = packed(keep or {})
         while len(self._group) > GROUP_LIMIT:
             await self._group.flush()
-        if records or windows:
-            self._group.join([(lane, record) for record in records], windows=windows)
-            self._group.within(0 if lane is Lane.URGENT else self._settings.commit_every_s)
+        if records or windows or entries or keepsakes:
+            told = [(lane, record) for record in records]
+            self._group.join(told, windows=windows, notes=entries, keepsakes=keepsakes)
+            self._group.within(0 if records and lane is Lane.URGENT else self._settings.commit_every_s)
 
     async def flush(self) -> None:
         """Returns after everything appended and settled so far is committed."""
@@ -125,6 +140,8 @@ class Store:
             if bag.windows:
                 self.history.write(connection, bag.windows)
             entries = self.journal.write(connection, bag.notes) if bag.notes else ()
+            if bag.keepsakes:
+                self.keepsakes.write(connection, bag.keepsakes)
             if unsettled:
                 connection.execute("INSERT OR REPLACE INTO meta VALUES ('unsettled', ?)", (unsettled,))
             return bundles, entries

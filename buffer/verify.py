@@ -20,6 +20,7 @@ from buffer.bundle import Bundle, sound
 from buffer.chosen import set_aside
 from buffer.damage import corrupt, is_damage
 from buffer.inspect import meta, unsettled
+from buffer.keepsakes import parsed
 from buffer.walk import Packed, Walk
 from buffer.window_rows import decoded, signal_in, unpacked
 from gateway.model.errors import StoreDamaged
@@ -55,6 +56,8 @@ class Fault(StrEnum):
     """Windows that cannot be read."""
     SIGNAL = "signal"
     """A signal whose description cannot be read."""
+    KEEPSAKE = "keepsake"
+    """A keepsake that cannot be read."""
     JOURNAL = "journal"
     """The chain does not hold."""
 
@@ -97,6 +100,7 @@ def verify(connection: sqlite3.Connection, progress: Progress) -> Verdict:
         ("records", _records),
         ("set aside", _set_aside),
         ("history", _history),
+        ("keepsakes", _keepsakes),
         ("journal", _journal),
     ):
         progress(name, 0)
@@ -246,6 +250,13 @@ def _windows(body: bytes, t1_ms: int, signals: Mapping[int, Signal]) -> int:
 def _signals(connection: sqlite3.Connection) -> dict[int, Signal]:
     rows: Iterable[tuple[int, str]] = connection.execute("SELECT id, about FROM signal").fetchall()
     return {number: signal for number, about in rows if (signal := signal_in(about)) is not None}
+
+
+def _keepsakes(connection: sqlite3.Connection, verdict: Verdict, share: Share) -> None:
+    del share
+    for name, body in connection.execute("SELECT name, CAST(body AS BLOB) FROM keepsake"):
+        if parsed(bytes(body)) is None:
+            verdict.found(Fault.KEEPSAKE, name)
 
 
 def _journal(connection: sqlite3.Connection, verdict: Verdict, share: Share) -> None:

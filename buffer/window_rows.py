@@ -27,8 +27,8 @@ FEW = 16
 
 LEVEL = 6
 """A tenth smaller than what records get, for a quarter of a millisecond more: there is a row a minute, not a second."""
-READINGS = 5
-"""Where in a window's array the number of its readings stands."""
+VALUE, REASONS, READINGS, LAST = 2, 4, 5, 11
+"""Where these stand in a window's array."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 

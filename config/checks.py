@@ -15,8 +15,12 @@ from config.findings import Code, Finding, Path
 from config.load import Tree
 from config.profiles import Shelf
 from config.words import SECRET_KEY, did_you_mean
+from config.zones import Zone
 from drivers.profiles import AnyProfile
 from drivers.settings import SERIAL, AnyWire, DeviceSettings, HttpPollWire, ModbusTcpWire, MqttInWire
+from gateway.indicators import own_signals
+from gateway.indicators.limit_profiles import LimitUse
+from gateway.indicators.settings import Published
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
 from gateway.uplink.tt10.settings import KEPT_DAYS, FtpSend, Tt10Export
@@ -41,6 +45,34 @@ class Draft:
     uplink: UplinkSettings | None
     points: Mapping[str, PointSettings]
     tt10: Mapping[int, Tt10Export]
+    zones: Mapping[str, Zone]
+    indicators: Mapping[int, Published]
+    limits: Mapping[int, LimitUse]
+
+    @property
+    def province(self) -> str | None:
+        """The site's, if it is written as a code."""
+        return self._code("province")
+
+    @property
+    def commune(self) -> str | None:
+        return self._code("commune")
+
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """(lat, lon) of the site, if both are numbers."""
+        lat, lon = self.tree.get(("place", "lat")), self.tree.get(("place", "lon"))
+        return (lat, lon) if isinstance(lat, int | float) and isinstance(lon, int | float) else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Every device and camera is sound. With one that is not, what is missing may be what it would have given."""
+        return set(self.names("devices")) == set(self.profiles) and set(self.names("cameras")) == set(self.cameras)
+
+    def _code(self, key: str) -> str | None:
+        value = self.tree.get(("place", key))
+        sound = isinstance(value, str) and value.isdecimal() and len(value) == _CODES[key]
+        return value if sound else None
 
     def names(self, section: str) -> list[str]:
         """Every name under a section, also of entries with errors."""
@@ -98,6 +130,14 @@ def names_differ(draft: Draft) -> Iterator[Finding]:
             yield draft.tree.finding(
                 Code.DUPLICATE_NAME, ("cameras", name), f"a device is called '{name}' too", "rename one of the two"
             )
+
+
+def the_gateway_has_its_own_name(draft: Draft) -> Iterator[Finding]:
+    """Points of the gateway itself are called `gateway/...`."""
+    for section in ("wires", "devices", "cameras"):
+        if own_signals.NAME in draft.names(section):
+            what = f"'{own_signals.NAME}' is what the gateway calls itself"
+            yield draft.tree.finding(Code.DUPLICATE_NAME, (section, own_signals.NAME), what, "choose another name")
 
 
 def devices_hang_on_wires(draft: Draft) -> Iterator[Finding]:
@@ -200,7 +240,7 @@ def _place(draft: Draft, wire: AnyWire) -> tuple[str, str]:
 
 
 def patterns_match_something(draft: Draft) -> Iterator[Finding]:
-    if not _all_points_known(draft):
+    if not draft.is_whole:
         return
     points = [*device_points(draft.profiles), *camera_points(draft.cameras)]
     for pattern in draft.names("points"):
@@ -224,11 +264,6 @@ def _command_targets(tree: Tree) -> Iterator[tuple[Path, str]]:
         for column, target in enumerate(targets if isinstance(targets, list) else ()):
             if isinstance(target, str):
                 yield (*allow, row, "to", column), target
-
-
-def _all_points_known(draft: Draft) -> bool:
-    # A device with an error of its own would make every pattern for it look wrong.
-    return set(draft.names("devices")) == set(draft.profiles) and set(draft.names("cameras")) == set(draft.cameras)
 
 
 def device_points(profiles: Mapping[str, AnyProfile], *, writable: bool = False) -> Iterator[str]:
@@ -260,7 +295,7 @@ def uplink_is_encrypted(draft: Draft) -> Iterator[Finding]:
 
 def files_for_the_authority_are_sound(draft: Draft) -> Iterator[Finding]:
     points = [*device_points(draft.profiles), *camera_points(draft.cameras)]
-    known = _all_points_known(draft)
+    known = draft.is_whole
     folders: dict[str, str] = {}
     for number, export in draft.tt10.items():
         here: Path = ("tt10", number)
@@ -303,6 +338,7 @@ ALL: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     codes_are_texts,
     no_passwords,
     names_differ,
+    the_gateway_has_its_own_name,
     devices_hang_on_wires,
     profiles_are_known,
     profiles_fit_their_wires,

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from config import checks, load, machine
+from config import checks, load, machine, place_checks
 from config.findings import Code, Finding, in_order
+from config.limit_checks import limits_are_sound
 from config.load import Tree
+from config.plan import Plan, planned
 from config.profiles import Shelf
 from config.schema import Site
 from config.words import validated
+from config.zones import Zone
 from drivers.profiles import AnyProfile
 from drivers.settings import DeviceSettings, WireSettings
+from gateway.indicators.limit_profiles import LimitUse
+from gateway.indicators.settings import PublishedEntry
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
 from gateway.uplink.tt10.settings import Tt10Export
@@ -31,6 +36,7 @@ class Linted:
     site: Site | None
     profiles: Mapping[str, AnyProfile]
     findings: list[Finding]
+    plan: Plan = field(default_factory=Plan)
 
 
 def lint(path: pathlib.Path) -> Linted:
@@ -40,9 +46,11 @@ def lint(path: pathlib.Path) -> Linted:
         return Linted(None, {}, tree.findings or [empty])
     site, wrong = validated(tree, _adapter(Site))
     draft = _draft(tree, path)
-    special = [finding for check in (*checks.ALL, *machine.ALL) for finding in check(draft)]
-    findings = in_order([*tree.findings, *_without_echoes(wrong, special), *draft.shelf.findings()])
-    return Linted(site, draft.profiles, findings)
+    special = [finding for check in (*checks.ALL, *place_checks.ALL, *machine.ALL) for finding in check(draft)]
+    plan, unformed = planned(draft)
+    special += limits_are_sound(draft, plan.signals, [one.signal for one in plan.derived if one.published])
+    findings = in_order([*tree.findings, *_without_echoes(wrong, [*special, *unformed]), *draft.shelf.findings()])
+    return Linted(site, draft.profiles, findings, plan)
 
 
 def _without_echoes(wrong: list[Finding], special: list[Finding]) -> list[Finding]:
@@ -76,6 +84,9 @@ def _draft(tree: Tree, path: pathlib.Path) -> checks.Draft:
         uplink=validated(tree, _adapter(UplinkSettings), ("uplink",))[0],
         points=_sound_entries(tree, "points", PointSettings),
         tt10=_sound_items(tree, "tt10", Tt10Export),
+        zones=_sound_entries(tree, "zones", Zone),
+        indicators=_sound_items(tree, "indicators", PublishedEntry),
+        limits=_sound_items(tree, "limits", LimitUse),
     )
 
 

@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from buffer.settings import BufferSettings
+from config.zones import Route, Zone
 from drivers.settings import DeviceSettings, WireSettings
 from gateway.commands.settings import CommandSettings
+from gateway.indicators.limit_profiles import LimitUse
+from gateway.indicators.settings import PublishedEntry
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
 from gateway.uplink.tt10.settings import Tt10Export
@@ -39,6 +42,8 @@ class Site(BaseModel):
     )
     site: str = Field(min_length=1, max_length=200, description="What people call this place.")
     place: Place = Field(description="Where it is: province, commune, lat, lon.")
+    zones: dict[Name, Zone] = Field(default_factory=dict, description="Pieces of ground that figures are about.")
+    routes: dict[Name, Route] = Field(default_factory=dict, description="Roads, rivers, rails, dykes with posts.")
     state_dir: str = Field(min_length=1, description="Folder for the store and the local socket.")
     clock: Literal["kernel", "trusted"] = Field(
         "kernel", description="kernel: believe the kernel's NTP state; trusted: something else keeps the clock right."
@@ -50,6 +55,15 @@ class Site(BaseModel):
     cameras: dict[Name, CameraSettings] = Field(default_factory=dict, description="Cameras whose pictures are counted.")
     points: dict[str, PointSettings] = Field(
         default_factory=dict, description="What to change of what the profiles say."
+    )
+    indicators: list[PublishedEntry] = Field(
+        default_factory=list, description="What is derived and sent, by its code: gateway catalogue list."
+    )
+    limits: list[LimitUse] = Field(
+        default_factory=list, description="What values are held against: gateway limits list."
+    )
+    events: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list, description="Event files, as paths from this file: events/le-hoi-lam-kinh-2026.yaml."
     )
     tt10: list[Tt10Export] = Field(
         default_factory=list, description="Files of Thông tư 10/2021/TT-BTNMT for the authority, one entry a station."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config import secrets
 from config.findings import Finding, has_errors
 from config.lint import lint
+from config.plan import Plan
 from config.schema import Site
 from drivers.profiles import AnyProfile
 from gateway.model.errors import ConfigError
@@ -29,13 +30,15 @@ class SiteInvalid(ConfigError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSite:
-    """A document without errors. `profiles` by device; `base` is the folder that relative paths start from."""
+    """A document without errors. `profiles` by device; `plan`: what it derives; `base` is the folder that relative
+    paths start from."""
 
     file: pathlib.Path
     base: pathlib.Path
     document: Site
     profiles: Mapping[str, AnyProfile]
     warnings: tuple[Finding, ...]
+    plan: Plan = field(default_factory=Plan)
     secrets_folder: pathlib.Path | None = None
 
     @property
@@ -67,5 +70,6 @@ def load_site(path: pathlib.Path, *, secrets_folder: pathlib.Path | None = None)
         document=linted.site,
         profiles=linted.profiles,
         warnings=tuple(linted.findings),
+        plan=linted.plan,
         secrets_folder=secrets_folder,
     )

@@ -55,6 +55,7 @@ NAME_RULES = {
     r"^(https?://\S+)?$": "an address that begins with https:// or http://",
     r"^https?://[^\s@]+$": "an address that begins with https:// or http://, without a password in it",
     r"^[0-9a-f]{2}( ?[0-9a-f]{2})*$": 'bytes in small hex digits: "42 4d"',
+    r"^[0-9]{1,4}\+[0-9]{3}$": 'kilometre and metres: "324+500"',
     r"^[0-9]{2}$": "two digits in quotes",
     r"^[0-9]{5}$": "five digits in quotes",
 }

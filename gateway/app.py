@@ -9,22 +9,26 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import drivers
 from buffer.store import Store
+from config.geography import geography
+from config.plan import Plan
 from config.site import LoadedSite
-from gateway import __version__, diary
+from gateway import __version__, diary, own
 from gateway.api import SOCKET_NAME, local_api
 from gateway.commands.desk import Desk
 from gateway.commands.replay import Replay
+from gateway.indicators.reader import Reader
+from gateway.meaning import Meaning
 from gateway.model.clock import Clock, SystemClock
 from gateway.model.command import Command
 from gateway.model.indicator import Indicator
-from gateway.model.measure import Reading, Reason, Signal
+from gateway.model.measure import Reading, Signal
 from gateway.model.ports import Actuator, Driver, Lane
 from gateway.pipeline.overrides import override
 from gateway.pipeline.pipeline import Pipeline
@@ -40,10 +44,12 @@ COMMIT_S = 5.0
 DRAIN_S = 5.0
 TEND_EVERY_S = 60.0
 OPENING_S = 900
+SETTLE_S = 12.0
+"""What a window's end brings is in the store's group by then."""
 
 
-def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
-    """One driver for each wire that has devices, one for each camera."""
+def build_wires(site: LoadedSite, clock: Clock) -> list[Driver]:
+    """One driver for each wire that has devices."""
     built: list[Driver] = []
     around = drivers.Surroundings(clock, site.base, site.secret)
     for name, wire in site.document.wires.items():
@@ -54,43 +60,64 @@ def build_drivers(site: LoadedSite, clock: Clock) -> list[Driver]:
         }
         if devices:
             built.append(drivers.build(name, wire, devices, around))
-    if site.document.cameras:
-        from vision.driver import CameraDriver
-
-        for name, camera in site.document.cameras.items():
-            built.append(CameraDriver(name, camera, site.base, clock, site.secret))
     return built
+
+
+def build_cameras(site: LoadedSite, clock: Clock) -> list[Driver]:
+    """One driver for each camera."""
+    if not site.document.cameras:
+        return []
+    from vision.driver import CameraDriver
+
+    return [
+        CameraDriver(name, camera, site.base, clock, site.secret) for name, camera in site.document.cameras.items()
+    ]
+
+
+Cameras = Callable[[LoadedSite, Clock], Sequence[Driver]]
 
 
 class Gateway:
     """One site, from its wires to the broker. `run` until the stop event is set."""
 
-    def __init__(self, site: LoadedSite, clock: Clock | None = None) -> None:
+    def __init__(
+        self, site: LoadedSite, clock: Clock | None = None, cameras: Cameras = build_cameras
+    ) -> None:
+        """`cameras`: makes the drivers of the cameras, of a site and a clock; a rehearsal has others."""
         document = site.document
         self.site = site
         self.clock = clock or SystemClock(trusted=document.clock == "trusted")
         self.state_dir = site.state_dir
         self.started_ms = self.clock.now_ms()
-        self._began = self.clock.monotonic()  # the wall clock may be set back
-        self.drivers = build_drivers(site, self.clock)
-        self.signals = override(chain.from_iterable(d.signals for d in self.drivers), document.points)
-        self.pipeline = Pipeline(self.signals, self.clock)
+        self.began_s = self.clock.monotonic()  # the wall clock may be set back
+        self.drivers = [*build_wires(site, self.clock), *cameras(site, self.clock)]
+        self.own = own.OwnSource(_own_probes(self), self.clock)
+        sources = [*self.drivers, self.own]
+        self.signals = override(chain.from_iterable(source.signals for source in sources), document.points)
         self.store_file = self.state_dir / document.buffer.file
         self.store = Store(self.store_file, document.buffer, self.clock, until_confirmed=document.uplink.e2e_ack)
+        self.meaning = self._meaning()
+        self.pipeline = Pipeline(self.signals, self.clock, self.meaning.watched)
         self.desk = Desk(document.gateway, document.commands, self.store.claims, self._actuators(), self.clock)
-        self.sources = [Supervisor(driver, self._sink, self.clock) for driver in self.drivers]
+        self.sources = [Supervisor(source, self._sink, self.clock) for source in sources]
         self.exports = [
             Exporter(settings, self.signals, self.store.history, site.base, self.clock, site.secret)
             for settings in document.tt10
         ]
-        place = document.place.model_dump()
+        where = geography(site, self.signals)
         self.configuration = diary.configuration(site)
         self.uplink = MqttUplink(
             _located(document.uplink, site),
             document.gateway,
             self.store.outbox,
             self.desk,
-            catalogue(document.gateway, document.site, place, self.signals),
+            catalogue(
+                document.gateway,
+                document.site,
+                where["place"],
+                [*self.signals, *_published(site.plan)],
+                geo=where["geo"],
+            ),
             self.clock,
             secret=site.secret,
             health=self.health,
@@ -101,7 +128,14 @@ class Gateway:
             "gw.ping": self._ping,
             "gw.rebirth": self._rebirth,
             "tele.replay": Replay(self.store.outbox, self.clock),
+            "alarm.ack": self.meaning.desk.serve,
         }
+
+    def _meaning(self) -> Meaning:
+        kept, settings = self.site.document.buffer.history, self.site.document.buffer
+        reader = Reader(self.store.history, self.clock, kept.base_hours, kept.five_minutes_days)
+        settle_s = SETTLE_S + settings.commit_every_s
+        return Meaning(self.site.document.site, self.site.plan, self.store, reader, self.clock, settle_s)
 
     def _actuators(self) -> dict[str, tuple[Actuator, Signal]]:
         by_driver = {signal.id: driver for driver in self.drivers for signal in driver.signals}
@@ -123,13 +157,15 @@ class Gateway:
 
     async def _sink(self, batch: Sequence[Reading]) -> None:
         await self._store(self.pipeline.accept(batch))
+        await self.meaning.look(self.pipeline.seen())
 
     async def _store(self, indicators: Sequence[Indicator]) -> None:
         if indicators:
-            sent = [i for i in indicators if i.forwarded]
+            hot = self.meaning.hot
+            sent = [i for i in indicators if i.forwarded or (i.signal.id in hot and not i.is_late)]
             windows = [i for i in indicators if i.start_ms is not None]
-            late = [record(i) for i in sent if Reason.REPLAYED in i.reasons]
-            await self.store.append([record(i) for i in sent if Reason.REPLAYED not in i.reasons], windows=windows)
+            live, late = [record(i) for i in sent if not i.is_late], [record(i) for i in sent if i.is_late]
+            await self.store.append(live, windows=windows, keep=self.meaning.keep(windows))
             await self.store.append(late, Lane.BACK)  # a logger's day must not queue before what happens now
             for export in self.exports:
                 export.take(indicators)
@@ -138,7 +174,7 @@ class Gateway:
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
         """Until `stop` is set; `hurry` (a second signal) skips the drain. Raises StoreError, never DriverError."""
-        api = local_api(self.state_dir / SOCKET_NAME, self.status, self.store.maintenance.perform)
+        api = local_api(self.state_dir / SOCKET_NAME, self.status, self._perform)
         # A damaged store is salvaged on opening, which may take minutes.
         notify(f"EXTEND_TIMEOUT_USEC={OPENING_S * 1_000_000}")
         async with self.store, api:
@@ -146,6 +182,8 @@ class Gateway:
             interrupted = await self.desk.report_interrupted()
             if interrupted:
                 log.warning("%d command(s) were interrupted by the last stop and not repeated", interrupted)
+            await self.meaning.open(self.store.keepsakes)
+            self.pipeline.resume(await self.store.history.last_numbers(self.signals))
             for export in self.exports:
                 await export.open()
             async with asyncio.TaskGroup() as services:
@@ -154,6 +192,7 @@ class Gateway:
                     for name, work in (
                         ("uplink", self.uplink.run()),
                         ("windows", self._close_windows()),
+                        ("indicators", self.meaning.run()),
                         ("keeper", self._tend()),
                         ("watchdog", self._watchdog()),
                         ("store", self.store.failing()),
@@ -167,6 +206,12 @@ class Gateway:
                 for task in background:
                     task.cancel()
         log.info("stopped")
+
+    async def _perform(self, do: str, args: Mapping[str, Any], who: str) -> dict[str, Any]:
+        """What people on site ask for by the local socket."""
+        if do.startswith(("alarm.", "violation.")):
+            return await self.meaning.perform(do, args, who)
+        return await self.store.maintenance.perform(do, args, who)
 
     async def _run_sources(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
@@ -185,6 +230,7 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COMMIT_S):
                 await self._store(self.pipeline.close_all(self.clock.now_ms()))
+                await self.meaning.desk.keep()
                 await self.store.flush()
 
     async def _drain(self, hurry: asyncio.Event) -> None:
@@ -219,7 +265,7 @@ class Gateway:
         """For the heartbeat: small, a number each."""
         devices = [health for driver in self.drivers for health in driver.health().values()]
         return {
-            "up_s": int(self.clock.monotonic() - self._began),
+            "up_s": int(self.clock.monotonic() - self.began_s),
             "devices": len(devices),
             "devices_online": sum(device.online for device in devices),
             "readings": self.pipeline.accepted,
@@ -254,6 +300,7 @@ class Gateway:
             "uplink": self.uplink.status(),
             "tt10": {export.station: export.status() for export in self.exports},
             "commands": dict(self.desk.counts),
+            **self.meaning.status(),
         }
 
     def _points(self) -> dict[str, Any]:
@@ -267,6 +314,42 @@ class Gateway:
             for name, health in source.driver.health().items()
         }
         return {**source.health.snapshot(), "devices": devices}
+
+
+def _own_probes(gateway: Gateway) -> dict[str, own.Probe]:
+    """What the gateway measures of itself. Nothing here may wait."""
+    tls = gateway.site.document.uplink.tls
+    probes: dict[str, own.Probe] = {
+        "gw.devices_online": lambda: own.devices_online(gateway.drivers),
+        "gw.backlog": lambda: sum(gateway.store.outbox.waiting(lane).records for lane in Lane),
+        "gw.clock_synced": gateway.clock.synced,
+        "gw.clock_offset": own.clock_offset,
+        "gw.disk_free": lambda: own.disk_free(gateway.state_dir),
+        "gw.uptime": lambda: (gateway.clock.monotonic() - gateway.began_s) / 3600,
+        **_open_probes(gateway),
+    }
+    if own.has_cpu_temp():
+        probes["gw.cpu_temp"] = own.cpu_temp
+    if tls is not None and tls.cert is not None:
+        certificate = gateway.site.located(tls.cert)
+        probes["gw.cert_days"] = lambda: own.cert_days(certificate, gateway.clock)
+    return probes
+
+
+def _open_probes(gateway: Gateway) -> dict[str, own.Probe]:
+    """What is open, where there is anything that could be."""
+    probes: dict[str, own.Probe] = {}
+    if gateway.site.document.limits:
+        probes["gw.alarms_open"] = lambda: len(gateway.meaning.alarms_open())
+    if any(use.violation for derived in gateway.site.plan.derived for use in derived.thresholds):
+        probes["ww.violation_open"] = lambda: gateway.meaning.violations()[0]
+        probes["ww.violation_count_30d"] = lambda: gateway.meaning.violations()[1]
+    return probes
+
+
+def _published(plan: Plan) -> list[Signal]:
+    """What records speak of beside what is measured."""
+    return [derived.signal for derived in plan.derived if derived.published]
 
 
 def _located(settings: UplinkSettings, site: LoadedSite) -> UplinkSettings:

@@ -60,10 +60,7 @@ class CameraDriver:
         self._clock = clock
         self._secret = secret
         self._command = tuple(command)
-        self._uptime = _uptime_signal(name, settings)
-        self._counts = [
-            signal for line, one in settings.lines.items() for signal in _line_signals(name, line, one, settings)
-        ]
+        self._uptime, *self._counts = camera_signals(name, settings)
         self._health = DeviceHealth()
         self._child: Child | None = None
 
@@ -196,6 +193,12 @@ def _with_password(url: str, password: str) -> str:
     if not at:
         raise Unsupported("a password needs a user", hint="write source: rtsp://USER@camera/path")
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+
+
+def camera_signals(name: str, settings: CameraSettings) -> list[Signal]:
+    """What a camera gives: first the share of pictures seen, then a count for each line, class and way."""
+    counts = [signal for line, one in settings.lines.items() for signal in _line_signals(name, line, one, settings)]
+    return [_uptime_signal(name, settings), *counts]
 
 
 def _line_signals(camera: str, name: str, line: LineSettings, settings: CameraSettings) -> list[Signal]:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from gateway.model.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from drivers.profiles import AnyProfile, ModbusProfile
 from drivers.settings import AnyWire, DeviceSettings
-from drivers.simulate.far_end import FarEnd, Fault, SimulatedDevice, Stage
+from drivers.simulate.far_end import LOOK_S, FarEnd, Fault, SimulatedDevice, Stage
 from drivers.simulate.modbus import SimulatedUnit
 from gateway.model.clock import Clock, SystemClock
 
@@ -59,14 +59,16 @@ async def simulated(
     clock: Clock | None = None,
     seed: int = 0,
     paced: bool = False,
+    look_s: float = LOOK_S,
 ) -> AsyncIterator[Simulation]:
     """Brings up the far end of every wire that has devices, and takes all down again.
 
     base: the site file's folder; pty links are made at the wires' port paths, relative to it. paced: Modbus RTU
-    answers take the time their bytes need on the wire, so that a rehearsal has a real bus's capacity. Raises
+    answers take the time their bytes need on the wire, so that a rehearsal has a real bus's capacity. look_s: how often
+    contacts look whether they must move. Raises
     LinkDown when an address or path cannot be had.
     """
-    stage = Stage(clock or SystemClock(), base, seed, paced)
+    stage = Stage(clock or SystemClock(), base, seed, paced, look_s)
     simulation = Simulation()
     async with contextlib.AsyncExitStack() as stack:
         for name, wire in wires.items():

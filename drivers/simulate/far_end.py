@@ -18,6 +18,7 @@ from gateway.model.clock import Clock
 from gateway.model.errors import LinkDown
 
 GARBAGE: Final = b"\xa5" * 40
+LOOK_S: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -36,12 +37,14 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Stage:
     """Where the far ends stand. base: the site file's folder; seed: another one moves the values differently.
-    paced: bytes on serial lines take the time that they need at the wire's baud rate."""
+    paced: bytes on serial lines take the time that they need at the wire's baud rate. look_s: how often a contact looks
+    whether it must move."""
 
     clock: Clock
     base: Path
     seed: int = 0
     paced: bool = False
+    look_s: float = LOOK_S
 
 
 class SimulatedDevice:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +13,16 @@ from typing import Any, Final
 
 from drivers.profiles import ContactPoint, ContactProfile
 from drivers.settings import GpioWire
-from drivers.simulate.far_end import SimulatedDevice, Stage, for_a_desk
+from drivers.simulate.far_end import LOOK_S, SimulatedDevice, Stage, for_a_desk
 from drivers.simulate.served import Peer, ServedEnd
+from gateway.model.clock import Clock, SystemClock
 
-_TICK_S: Final = 0.02
 _BOUNCES_NS: Final = (0, 300_000, 900_000)
 """A contact closes, opens and closes again within a millisecond."""
 
 
 def make(wire: GpioWire, devices: Mapping[str, SimulatedDevice], stage: Stage) -> GpioEnd:
-    return GpioEnd(stage.base / wire.chip, devices)
+    return GpioEnd(stage.base / wire.chip, devices, stage.clock, stage.look_s)
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class SimulatedPin:
     def _total(self, says: object) -> int:
         return math.floor(float(says) / self.point.per_pulse + 1e-9) if isinstance(says, int | float) else 0
 
-    def begin(self) -> None:
+    def begin(self, now_s: float) -> None:
         """A gateway has come."""
         self.number = 0
         self.waiting = list(self.played[1:])
@@ -78,15 +77,19 @@ class SimulatedPin:
             self.level = self.next_level()
         else:
             self.level, self.counted = 1 - self.active, self._total(self.device.world.value(self.name))
-        self.busy_until = time.monotonic() + self.hold_s
+        self.busy_until = now_s + self.hold_s
 
 
 class GpioEnd(ServedEnd):
     """`pins` by number. `set` moves one by hand; `lose` lets edges fall out of the queue."""
 
-    def __init__(self, path: Path, devices: Mapping[str, SimulatedDevice]) -> None:
+    def __init__(
+        self, path: Path, devices: Mapping[str, SimulatedDevice], clock: Clock | None = None, look_s: float = LOOK_S
+    ) -> None:
         super().__init__()
         self._path = path
+        self._clock = clock or SystemClock()
+        self._look_s = look_s
         self.pins: dict[int, SimulatedPin] = {}
         for device in devices.values():
             assert isinstance(device.profile, ContactProfile)  # noqa: S101 - config checks that profiles fit their wires
@@ -128,7 +131,7 @@ class GpioEnd(ServedEnd):
     def set(self, pin: int, level: int, at_ns: int | None = None) -> None:
         """One clean edge, as the chip would tell it. From now on the pin moves by hand only."""
         self.pins[pin].played = (level,)
-        self._tell(pin, level, at_ns or time.monotonic_ns())
+        self._tell(pin, level, at_ns or self._now_ns())
 
     def _tell(self, pin: int, level: int, at_ns: int) -> None:
         moved = self.pins[pin]
@@ -138,13 +141,16 @@ class GpioEnd(ServedEnd):
             edge = {"pin": pin, "at_ns": at_ns, "level": level, "number": moved.number}
             moved.owner.write(json.dumps(edge).encode() + b"\n")
 
+    def _now_ns(self) -> int:
+        return round(self._clock.monotonic() * 1e9)
+
     def lose(self, pin: int, edges: int) -> None:
         """So many edges of this pin are never told."""
         self.pins[pin].number += edges
 
     def _move(self) -> None:
-        self._tick = asyncio.get_running_loop().call_later(_TICK_S, self._move)
-        now = time.monotonic()
+        self._tick = asyncio.get_running_loop().call_later(self._look_s, self._move)
+        now = self._clock.monotonic()
         for number, pin in self.pins.items():
             if pin.owner is None or now < pin.busy_until:
                 continue
@@ -155,7 +161,7 @@ class GpioEnd(ServedEnd):
 
     def _bounce(self, pin: int, level: int) -> None:
         bounces = _BOUNCES_NS if self.pins[pin].point.debounce_ms > 1 else _BOUNCES_NS[:1]
-        now_ns = time.monotonic_ns()
+        now_ns = self._now_ns()
         for nth, later_ns in enumerate(bounces):
             self._tell(pin, level if nth % 2 == 0 else 1 - level, now_ns + later_ns)
 
@@ -178,7 +184,7 @@ class GpioEnd(ServedEnd):
         else:
             for number in wanted:
                 pin = self.pins[number]
-                pin.begin()
+                pin.begin(self._clock.monotonic())
                 pin.owner = transport
                 answer["levels"][str(number)] = pin.level
         transport.write(json.dumps(answer).encode() + b"\n")

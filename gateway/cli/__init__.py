@@ -8,6 +8,7 @@ from io import TextIOWrapper
 import typer
 
 from gateway.cli import (
+    alarm_verbs,
     buffer_act,
     buffer_care,
     buffer_export,
@@ -16,10 +17,13 @@ from gateway.cli import (
     buffer_status,
     buffer_verbs,
     camera,
+    catalogue_verbs,
     check,
     demo,
     explain,
     journal_verbs,
+    limit_verbs,
+    place_verbs,
     profile_verbs,
     read,
     run,
@@ -27,6 +31,7 @@ from gateway.cli import (
     simulate,
     status,
     tt10,
+    violation_verbs,
     watch,
 )
 from gateway.cli.output import fail
@@ -42,6 +47,7 @@ app = typer.Typer(
 )
 buffer_app = typer.Typer(help="Look into the store. / Xem kho dữ liệu tại chỗ.", no_args_is_help=True)
 journal_app = typer.Typer(help="What was done here. / Nhật ký hoạt động.", no_args_is_help=True)
+alarm_app = typer.Typer(help="What is wrong right now. / Cảnh báo.", no_args_is_help=True)
 camera_app = typer.Typer(help="Try a camera or a video. / Thử camera hoặc đoạn phim.", no_args_is_help=True)
 
 profile_app = typer.Typer(help="Device profiles: find, check, try, begin. / Hồ sơ thiết bị.", no_args_is_help=True)
@@ -50,6 +56,14 @@ scan_app = typer.Typer(
 )
 tt10_app = typer.Typer(
     help="Files of Thông tư 10 for the authority. / Tệp số liệu gửi cơ quan quản lý.", no_args_is_help=True
+)
+
+limits_app = typer.Typer(help="What values are held against. / Giới hạn áp dụng.", no_args_is_help=True)
+violation_app = typer.Typer(help="Violations in the journal. / Vi phạm trong nhật ký.", no_args_is_help=True)
+place_app = typer.Typer(help="Codes of provinces and communes. / Mã tỉnh, mã xã phường.", no_args_is_help=True)
+
+catalogue_app = typer.Typer(
+    help="Indicators: what they mean, how they are formed. / Danh mục chỉ số.", no_args_is_help=True
 )
 
 app.command("run")(run.run)
@@ -68,6 +82,13 @@ profile_app.command("show")(profile_verbs.show)
 profile_app.command("check")(profile_verbs.check)
 profile_app.command("try")(profile_verbs.try_)
 profile_app.command("new")(profile_verbs.new)
+limits_app.command("list")(limit_verbs.list_)
+limits_app.command("show")(limit_verbs.show)
+violation_app.command("list")(violation_verbs.list_)
+violation_app.command("show")(violation_verbs.show)
+violation_app.command("ack")(violation_verbs.ack)
+place_app.command("find")(place_verbs.find)
+place_app.command("show")(place_verbs.show)
 buffer_app.command("status")(buffer_status.status)
 buffer_app.command("show")(buffer_verbs.show)
 buffer_app.command("find")(buffer_find.find)
@@ -82,6 +103,11 @@ buffer_app.command("backup")(buffer_care.backup)
 journal_app.command("verify")(journal_verbs.verify)
 journal_app.command("show")(journal_verbs.show)
 journal_app.command("export")(journal_verbs.export)
+catalogue_app.command("list")(catalogue_verbs.list_)
+catalogue_app.command("show")(catalogue_verbs.show)
+catalogue_app.command("check")(catalogue_verbs.check)
+alarm_app.command("list")(alarm_verbs.list_)
+alarm_app.command("ack")(alarm_verbs.ack)
 camera_app.command("count")(camera.count)
 tt10_app.command("status")(tt10.status)
 tt10_app.command("resend")(tt10.resend)
@@ -91,9 +117,14 @@ camera_app.callback()(camera.room)
 app.add_typer(scan_app, name="scan")
 app.add_typer(profile_app, name="profile")
 app.add_typer(tt10_app, name="tt10")
+app.add_typer(limits_app, name="limits")
+app.add_typer(violation_app, name="violation")
+app.add_typer(place_app, name="place")
 app.add_typer(buffer_app, name="buffer")
 app.add_typer(journal_app, name="journal")
+app.add_typer(alarm_app, name="alarm")
 app.add_typer(camera_app, name="camera")
+app.add_typer(catalogue_app, name="catalogue")
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ SAID = {
     "set_aside": "set-aside records that cannot be read / không đọc được phần để riêng",
     "history": "windows that cannot be read / không đọc được số liệu lịch sử",
     "signal": "a signal nobody can describe / mất mô tả tín hiệu",
+    "keepsake": "what was to be remembered cannot be read / không đọc được phần ghi nhớ",
     "journal": "the journal was changed / nhật ký bị thay đổi",
 }
 

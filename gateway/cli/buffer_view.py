@@ -204,13 +204,22 @@ class Lines:
         mark = "*" if row.get("waits") else ""
         why = [row["reason"]] if "reason" in row else row.get("f", ())
         quality = " ".join([row.get("q", ""), ",".join(why)]).rstrip()
+        name = labelled(row.get("pt", ""), row.get("tg"))
+        if "al" in row:  # its value is a level and no measured one
+            name, value, quality = _alarm_cells(row)
         at = _window_time(row["t1"], row["span_s"]) if self._windows else short_time(row["t1"])
-        cells = f"{row.get('rid', '')}{mark}", at, labelled(row.get("pt", ""), row.get("tg")), value, quality
+        cells = f"{row.get('rid', '')}{mark}", at, name, value, quality
         return tuple(map(printable, cells))
 
 
 def _value(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _alarm_cells(row: dict[str, Any]) -> tuple[str, str, str]:
+    said, of = row["al"], row.get("tg", {}).get("of", "")
+    measured = f" ({_value(said['val'])})" if "val" in said else ""
+    return f"{row.get('pt', '')} {of}".rstrip(), f"{said.get('st')} {said.get('lvl')}{measured}", "alarm"
 
 
 def _window_time(at_ms: int, span_s: int) -> str:

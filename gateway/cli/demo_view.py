@@ -135,10 +135,12 @@ def _broker(status: dict[str, Any], ledger: Ledger) -> RenderableType:
         else f"[red]{escape(uplink['last_error'])}[/]"
     )
     broken = [how for book in ledger.gateways.values() for how in book.journal.broken]
+    alarms = [record["al"]["text"] for book in ledger.gateways.values() for record in book.open_alarms()]
     gaps = sum(hi - lo + 1 for book in ledger.gateways.values() for lo, hi in book.gaps())
     lines = (
         f"{uplink['broker']} {link}\n"
         f"received / IOC đã nhận {received(ledger)}, twice / trùng {duplicates(ledger)}, on the way / đang gửi {gaps}"
+        + "".join(f"\n[red]{escape(text['vi'])}\n{escape(text['en'])}[/]" for text in alarms[-2:])
         + (f"\n[red]journal broken / nhật ký bị sửa: {escape(broken[-1])}[/]" if broken else "")
     )
     return Panel(lines, title="Broker", title_align="left")

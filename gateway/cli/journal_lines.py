@@ -14,6 +14,7 @@ from gateway.cli.output import printable
 KINDS = {
     "command": ("command", "lệnh"),
     "violation": ("violation", "vi phạm"),
+    "alarm": ("alarm", "cảnh báo"),
     "config": ("configuration", "cấu hình"),
     "start": ("start", "khởi động"),
     "stop": ("stop", "dừng"),
@@ -126,9 +127,16 @@ def _maintenance(content: Mapping[str, Any]) -> str:
     return f"{content['do']} ({_plain(content['args'])}) by {by}{f': {result}' if result else ''}"
 
 
+def _alarm(content: Mapping[str, Any]) -> str:
+    about = f"{content['point']} {content['indicator']} level {content['level']} ({content['rule']})"
+    by = f"{content['by']} @ {content['via']}" if content["via"] != content["by"] else content["by"]
+    return f"{content['id']} {content['state']}: {about}, by {by}"
+
+
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "command": _command,
     "violation": _violation,
+    "alarm": _alarm,
     "config": _config,
     "start": _start,
     "stop": lambda content: f"gateway {content['version']}",

@@ -44,6 +44,8 @@ def _print(answer: dict[str, Any]) -> None:
         else f"[red]down / mất kết nối[/]: {escape(uplink['last_error'])}"
     )
     console.print(f"broker: {state}")
+    if alarms := answer.get("alarms"):
+        console.print(f"[red]open alarms / cảnh báo đang mở: {len(alarms)}[/] (gateway alarm list)")
     waiting = ", ".join(f"{lane} {records}" for lane, records in store["waiting"].items())
     console.print(f"waiting / đang chờ gửi: {waiting}; set aside / để riêng: {store['set_aside']}; "
                   f"stored / đã lưu: {store['rid_hi']}")  # fmt: skip

@@ -17,8 +17,8 @@ MAX_BYTES = 64 * 1024
 MAX_MS = 1 << 53
 # What the clocks of the centre and the gateway may differ by.
 SLACK_S = 5
-# Ops of the gateway itself: they read or repeat, and act on nothing in the street.
-SERVICE_OPS = frozenset({"gw.ping", "gw.rebirth", "tele.replay"})
+# Ops of the gateway itself: they read, repeat or note, and act on nothing in the street.
+SERVICE_OPS = frozenset({"gw.ping", "gw.rebirth", "tele.replay", "alarm.ack"})
 KNOWN_OPS = frozenset(get_args(Op)) | SERVICE_OPS
 WRITES = frozenset({"light.set", "point.set"})
 

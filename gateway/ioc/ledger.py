@@ -69,7 +69,8 @@ class JournalBook:
 
 @dataclass
 class GatewayBook:
-    """One gateway. `online` is None until it said something; `latest` never goes back in time."""
+    """One gateway. `online` is None until it said something; `latest` never goes back in time. `alarms`: the newest
+    record of each, by its id."""
 
     online: bool | None = None
     session: int = -1
@@ -84,6 +85,12 @@ class GatewayBook:
     duplicates: int = 0
     historical: int = 0
     journal: JournalBook = field(default_factory=JournalBook)
+    alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def open_alarms(self) -> list[dict[str, Any]]:
+        """Records of the alarms that are not cleared, oldest first: `al` says what they are."""
+        still = [record for record in self.alarms.values() if record["al"]["st"] != "cleared"]
+        return sorted(still, key=lambda record: (record["al"]["opened"], record["al"]["id"]))
 
     def gaps(self) -> list[tuple[int, int]]:
         """Gaps in the current epoch."""
@@ -143,6 +150,8 @@ class Ledger:
                 self._take_outcome(record)
             elif record["ind"] == "gw.lost":
                 _take_lost(book, message["ep"], record)
+            elif record["ind"] == "gw.alarm":
+                _take_alarm(book, record)
             series = (record["pt"], record["ind"], tuple(sorted(record.get("tg", {}).items())))
             known = book.latest.get(series)
             if record.get("h"):
@@ -164,6 +173,17 @@ def _take_lost(book: GatewayBook, epoch: str, record: dict[str, Any]) -> None:
     detail = record.get("p", {})
     if "lo" in detail and "hi" in detail:
         book.stores.setdefault(detail.get("ep", epoch), StoreBook()).lost.add(detail["lo"], detail["hi"])
+
+
+def _take_alarm(book: GatewayBook, record: dict[str, Any]) -> None:
+    """Each message of an alarm says the whole, so the newest is enough, and a historical one is as good as any other.
+    What was cleared stays so: its id never comes back."""
+    said = record.get("al", {})
+    if not {"id", "st", "lvl", "opened", "text"} <= said.keys():
+        return
+    known = book.alarms.get(said["id"])
+    if known is None or (known["al"]["st"] != "cleared" and record["t1"] >= known["t1"]) or said["st"] == "cleared":
+        book.alarms[said["id"]] = record
 
 
 def _take_state(book: GatewayBook, message: dict[str, Any]) -> None:

@@ -20,17 +20,20 @@ DOUBTS = frozenset({Reason.STUCK, Reason.SPIKE, Reason.OBSCURED_VIEW, Reason.FRA
 
 
 def fold(signal: Signal, windows: Iterable[Indicator], start_ms: int, end_ms: int) -> Indicator:
-    """One window over [start_ms, end_ms) from disjoint shorter ones that lie in it, in any order; they may be folded
-    ones themselves. They must be of this signal's kind and unit.
+    """One window over [start_ms, end_ms) from shorter ones that lie in it, in any order; they may be folded ones
+    themselves. They must be of this signal's kind and unit. No two may hold the same reading, but those of late
+    readings may lie over others: of the same time, the late ones count as the earlier ones.
 
-    `expected` counts the whole time, also where no window is. The reasons are all reasons of the windows; `partial`
-    is found anew: it stands where less than 75 % of the expected readings came. Of no windows at all: missing.
+    `expected` counts the whole time, also where no window is. The reasons are all reasons of the windows, except two:
+    `replayed` says how a reading came, and not what the whole is worth; `partial` is found anew: it stands where less
+    than 75 % of the expected readings came. Of no windows at all: missing.
     """
-    ordered = sorted(windows, key=lambda window: (window.end_ms, window.start_ms or 0))
+    ordered = sorted(windows, key=lambda window: (window.end_ms, not window.is_late, window.start_ms or 0))
     parts = _added([window.parts for window in ordered if window.parts is not None], expected(signal, start_ms, end_ms))
     value = _value(signal.kind, ordered, parts)
     reasons: dict[Reason, None] = dict.fromkeys(reason for window in ordered for reason in window.reasons)
-    reasons.pop(Reason.PARTIAL, None)
+    for found_anew in (Reason.PARTIAL, Reason.REPLAYED):
+        reasons.pop(found_anew, None)
     if value is None:
         quality = Quality.MISSING
         reasons = reasons or {Reason.STALE: None}
@@ -93,3 +96,16 @@ def _in_doubt(window: Indicator) -> bool:
         return window.quality is Quality.UNCERTAIN
     whole = window.end_ms - window.start_ms >= window.signal.window_s * 1000 and is_complete(window.parts)
     return whole or not DOUBTS.isdisjoint(window.reasons)
+
+
+def growth(before: float, now: float, rollover: float | None) -> float:
+    """How much a counter grew from `before` to `now`.
+
+    Backwards means it rolled over, if it was near its top (the last tenth), or else that it was reset and counts
+    from zero again.
+    """
+    if now >= before:
+        return now - before
+    if rollover is not None and before > 0.9 * rollover:
+        return rollover - before + now
+    return now

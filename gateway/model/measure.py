@@ -55,11 +55,12 @@ class Kind(StrEnum):
 
 
 class Forward(StrEnum):
-    """What leaves the gateway: one record per window, one per reading, or both."""
+    """What leaves the gateway: one record per window, one per reading, both, or windows only while an alarm is up."""
 
     WINDOWS = "windows"
     EVERY = "every"
     BOTH = "both"
+    ON_ALARM = "on_alarm"
 
 
 @dataclass(frozen=True, slots=True)

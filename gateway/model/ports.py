@@ -176,12 +176,31 @@ class RecordSink(Protocol):
     """Where the pipeline's records go. A record is its JSON object without the opening `{"rid":N,`:
     the store gives the rid in the transaction that stores the record."""
 
-    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE, windows: Sequence[Indicator] = ()) -> None:
-        """Joins the open commit group, with closed windows for the history. Returns as soon as the group has room;
-        `flush` waits for the commit."""
+    async def append(
+        self,
+        records: Sequence[bytes],
+        lane: Lane = Lane.LIVE,
+        windows: Sequence[Indicator] = (),
+        *,
+        notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        keep: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Joins the open commit group, all of it in one transaction: closed windows for the history, journal entries
+        (kind, body) as `Journal.note` takes them, and `keep`, which replaces the keepsakes of these names. Returns as
+        soon as the group has room; `flush` waits for the commit. Raises TypeError or ValueError for what is not plain
+        JSON, a kind or a name; then nothing has joined."""
 
     async def flush(self) -> None:
         """Returns after everything appended so far is committed."""
+
+
+class Keepsakes(Protocol):
+    """What a part of the gateway has to know again at its next start, a small JSON object each. They are replaced by
+    `RecordSink.append`, in the commit of the records that they belong to."""
+
+    async def recall(self, name: str) -> dict[str, Any] | None:
+        """As it was last committed. None where there is none, and for one that cannot be read any more: who asks
+        begins anew."""
 
 
 class Journal(Protocol):
@@ -202,6 +221,14 @@ class History(Protocol):
     ) -> list[Indicator]:
         """The windows of this full length that end after `start_ms` and not after `end_ms`, in the order of their
         ends; of these signal ids, or of all."""
+
+    async def roll(self) -> int:
+        """Folds every period that is over into longer windows; returns how many. Raises StoreError when the disk takes
+        nothing."""
+
+    async def last_numbers(self, signals: Collection[Signal]) -> dict[str, float]:
+        """By signal id, the last number of the newest window that has one, in the last 40 days: of the same point,
+        indicator, unit, kind and tags only. Signals without one are left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
+from gateway.model.limit import Limit
+
 MAX_READINGS = 500
 
 
@@ -20,19 +22,6 @@ class ViolationState(StrEnum):
     CLOSED = "closed"
     ACKNOWLEDGED = "acknowledged"
     CORRECTED = "corrected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """What was not kept, and by which rule. `over_s`: length of the means that are compared, 0 = single readings."""
-
-    op: str
-    value: float
-    over_s: int
-    basis: str
-    clause: str
-    profile: str
-    permit: str = ""
 
 
 class Status(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.model.measure import Forward
@@ -23,6 +25,25 @@ class PointSettings(BaseModel):
         None, gt=0, description="Largest believable change between two neighbouring readings."
     )
     stuck_s: float | None = Field(None, gt=0, description="How long an unchanged value is believed.")
+
+    # Where it is: goes into the catalogue, once, and never into a record.
+    zone: str | None = Field(None, description="Name of a zone of this site: east-gate.")
+    route: str | None = Field(None, description="Name of a route of this site: ql1a.")
+    km: str | None = Field(None, pattern=r"^[0-9]{1,4}\+[0-9]{3}$", description='Kilometre post: "324+500".')
+    direction: str | None = Field(None, min_length=1, max_length=80, description="Which way it looks or counts.")
+    lat: float | None = Field(None, ge=-90, le=90, description="Latitude of the point itself, WGS 84.")
+    lon: float | None = Field(None, ge=-180, le=180, description="Longitude of the point itself, WGS 84.")
+    accuracy_m: float | None = Field(None, gt=0, description="How exact the coordinates are, in metres.")
+    mobile: bool | None = Field(None, description="true: it moves about; lat and lon are where it is kept.")
+    datum: str | None = Field(None, min_length=1, max_length=80, description="Height system of a level: Hòn Dấu.")
+    zero_offset_m: float | None = Field(None, description="Height of the gauge's zero in that datum, in metres.")
+    surveyed: date | None = Field(None, description='Day it was surveyed: "2026-03-01".')
+
+    @model_validator(mode="after")
+    def _coordinates_are_two(self) -> PointSettings:
+        if (self.lat is None) != (self.lon is None):
+            raise ValueError("lat and lon belong together")
+        return self
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> PointSettings:

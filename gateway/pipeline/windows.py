@@ -6,7 +6,7 @@ is UNCERTAIN enters and makes the window uncertain.
 
 from __future__ import annotations
 
-from gateway.model.folding import expected, is_complete
+from gateway.model.folding import expected, growth, is_complete
 from gateway.model.indicator import Indicator, Parts
 from gateway.model.measure import Kind, Quality, Reading, Reason, Signal, Value
 
@@ -18,7 +18,7 @@ class Window:
     """
 
     __slots__ = (
-        "_doubtful", "_first", "_gained", "_high", "_last", "_low", "_n", "_reasons", "_text", "_total",
+        "_doubtful", "_first", "_gained", "_high", "_last", "_last_ms", "_low", "_n", "_reasons", "_text", "_total",
         "base", "end_ms", "signal", "start_ms",
     )  # fmt: skip
 
@@ -32,6 +32,7 @@ class Window:
         self._total = self._low = self._high = self._gained = 0.0
         self._first: float | None = None
         self._last: float | None = None
+        self._last_ms = 0
         self._text: Value | None = None
         self._doubtful = False
         self._reasons: dict[Reason, None] = {}
@@ -41,7 +42,9 @@ class Window:
         """The latest good number there is, in this window or before it."""
         return self.base if self._last is None else self._last
 
-    def add(self, reading: Reading) -> None:
+    def add(self, reading: Reading, *, late: bool = False) -> None:
+        """A `late` one, which may be older than those before it, counts in everything but is not the last then; a
+        counter's growth over its time is known already."""
         if reading.reasons:
             self._reasons.update(dict.fromkeys(reading.reasons))
         value = reading.value
@@ -50,23 +53,27 @@ class Window:
         if reading.quality is Quality.UNCERTAIN:
             self._doubtful = True
         self._n += 1
-        if isinstance(value, str | bool):
+        newest = not late or reading.at_ms >= self._last_ms
+        if newest:
+            self._last_ms = reading.at_ms
+        if newest and isinstance(value, str | bool):
             self._text = value
         if not isinstance(value, str):
-            self._add_number(float(value))
+            self._add_number(float(value), newest=newest)
 
-    def _add_number(self, number: float) -> None:
+    def _add_number(self, number: float, *, newest: bool) -> None:
         if self._first is None:
             self._first = self._low = self._high = number
         elif number < self._low:
             self._low = number
         elif number > self._high:
             self._high = number
-        before = self.last
-        if before is not None:
-            self._gained += growth(before, number, self.signal.rollover)
         self._total += number
-        self._last = number
+        if newest:
+            before = self.last
+            if before is not None:
+                self._gained += growth(before, number, self.signal.rollover)
+            self._last = number
 
     def close(self, end_ms: int | None = None, *, synced: bool = True) -> Indicator:
         """The window as an indicator. `end_ms`: cut short there (a stop); then it says `partial`."""
@@ -112,16 +119,3 @@ class Window:
             Kind.DELTA: self._gained,
         }
         return numbers.get(kind, self._last)
-
-
-def growth(before: float, now: float, rollover: float | None) -> float:
-    """How much a counter grew from `before` to `now`.
-
-    Backwards means it rolled over, if it was near its top (the last tenth), or else that it was reset and counts
-    from zero again.
-    """
-    if now >= before:
-        return now - before
-    if rollover is not None and before > 0.9 * rollover:
-        return rollover - before + now
-    return now

@@ -14,7 +14,9 @@ from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
+from gateway.model.alarm import Alarm, AlarmState
 from gateway.model.indicator import Indicator, Parts
+from gateway.model.limit import Verdict
 from gateway.model.measure import Quality, Reason, Signal, Value
 from gateway.model.ports import Batch, Lane, Waiting
 
@@ -62,6 +64,8 @@ def record(indicator: Indicator) -> bytes:
     counts = "" if parts is None else f'"n":{parts.n},"ne":{parts.expected},'
     rest = "}" if parts is None or parts.total is None else _parts(parts)
     start = "" if indicator.start_ms is None else f'"t0":{indicator.start_ms},'
+    if indicator.verdict or indicator.detail or indicator.revision:
+        counts += _derived(indicator)
     return f'{opening[1]}{start}"t1":{indicator.end_ms},"v":{text},{counts}{quality}{rest}'.encode("utf-8", "replace")
 
 
@@ -108,6 +112,69 @@ def _parts(parts: Parts) -> str:
     return f',"p":{_dumps(kept)}}}' if kept else "}"
 
 
+def _derived(indicator: Indicator) -> str:
+    """What only derived indicators have. Where the limit comes from is in the catalogue, not in every record."""
+    said: dict[str, Any] = {"rv": indicator.revision} if indicator.revision else {}
+    if indicator.verdict:
+        said["lm"] = _limit(indicator.verdict)
+    if detail := _plain(indicator.detail or {}):
+        said["d"] = detail
+    # A blank keeps what a formula says from looking like the seam between two records: see `historical`.
+    return _dumps(said)[1:-1].replace(',{"rid":', ', {"rid":') + "," if said else ""
+
+
+def _limit(verdict: Verdict) -> dict[str, Any]:
+    limit, deviation = verdict.limit, verdict.deviation
+    said = {"st": verdict.status, "op": limit.op, "lim": limit.value, "over": limit.over_s, "pf": limit.profile}
+    if deviation is not None and -INF < deviation < INF:
+        said["dev"] = round(deviation, 6)
+    return said
+
+
+def _plain(content: Any) -> Any:
+    """Without what JSON cannot carry: such members are left out, in a list they are null."""
+    if isinstance(content, float):
+        return content if -INF < content < INF else None
+    if isinstance(content, Mapping):
+        return {str(k): plain for k, each in content.items() if (plain := _plain(each)) is not None or each is None}
+    return [_plain(each) for each in content] if isinstance(content, list | tuple) else content
+
+
+def alarm(message: Alarm) -> bytes:
+    """One message of an alarm as a record without its opening `{"rid":N,`, for the urgent lane.
+
+    Its indicator is `gw.alarm`, and never the measured one, so that nobody takes `v`, the level (0: cleared), for
+    something measured; `tg` names the rule and the indicator it is about.
+    """
+    is_over = message.state is AlarmState.CLEARED
+    said = {
+        "id": message.id,
+        "st": message.state,
+        "lvl": message.level,
+        "sig": message.signal,
+        "opened": message.opened_ms,
+        "val": message.value,
+        "peak": message.peak,
+        "peak_t": message.peak_ms,
+        "cleared": message.cleared_ms,
+        "by": message.by or None,
+        "ack": message.acknowledged_ms,
+        "text": {"vi": message.text_vi, "en": message.text_en},
+        "communes": list(message.communes) or None,
+    }
+    content = {
+        "pt": message.point,
+        "ind": "gw.alarm",
+        "tg": {"of": message.indicator, "rule": message.rule},
+        "k": "event",
+        "t1": message.at_ms,
+        "v": 0 if is_over else message.level,
+        "q": "good",
+        "al": {key: each for key, each in said.items() if _plain(each) is not None},
+    }
+    return _message(content)[1:]
+
+
 def envelope(head: Letterhead, batch: Batch, sent_ms: int, *, synced: bool) -> bytes:
     """A batch as it goes on the wire (`tele/1`). Records of the BACK lane are marked historical (`"h":true`)."""
     back = batch.lane is Lane.BACK
@@ -123,8 +190,8 @@ def historical(body: bytes) -> bytes:
     """Marks every record of a batch's body as historical, without parsing it.
 
     Safe because the bytes `},{"rid":` can only be the seam between two records: inside a JSON string every quote
-    is escaped, so the string `},{"rid":` is written `},{\\"rid\\":`, and no record holds a list of objects whose
-    first key is `rid`. The store writes the seam without spaces.
+    is escaped, so the string `},{"rid":` is written `},{\\"rid\\":`, and `record` writes an object in a list whose
+    first key is `rid` with a blank before it. The store writes the seam without spaces.
     """
     return b'{"h":true,' + body[1:].replace(b'},{"rid":', b'},{"h":true,"rid":')
 
@@ -134,14 +201,22 @@ def packed(payload: bytes) -> bytes:
     return gzip.compress(payload, compresslevel=6, mtime=0)
 
 
-def catalogue(gateway: str, site: str, place: Mapping[str, Any], signals: Iterable[Signal]) -> Catalogue:
+def catalogue(
+    gateway: str,
+    site: str,
+    place: Mapping[str, Any],
+    signals: Iterable[Signal],
+    *,
+    geo: Mapping[str, Any] | None = None,
+) -> Catalogue:
     """The retained `cat/1` message: points, indicators, units, kinds, periods, names, place.
 
-    `place` holds province and commune codes (strings) and lat, lon in degrees. The hash depends on the content
-    only, not on the order of the signals.
+    `place` holds province and commune codes (strings) and lat, lon in degrees, with names and the list they come from;
+    `geo`, a GeoJSON FeatureCollection, holds zones, routes and where points are (`config.geography`). The hash depends
+    on the content only, not on the order of the signals.
     """
     points = [_point(signal) for signal in sorted(signals, key=lambda signal: signal.id)]
-    content = {"gw": gateway, "site": site, "place": dict(place), "points": points}
+    content = {"gw": gateway, "site": site, "place": dict(place), **({"geo": geo} if geo else {}), "points": points}
     digest = sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
     return Catalogue(_message({"s": "cat/1", "cat": digest, **content}), digest)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from buffer import history
-from buffer.history import Period, period_of
+from buffer.due import Period, period_of
 from buffer.settings import BufferSettings, HistorySettings
 from buffer.store import Store
 from buffer.window_rows import encoded, packed, unpacked
@@ -288,6 +288,28 @@ async def test_what_is_folded_again_without_its_ground_stays_as_it_was(path: Pat
         await put(store, [window(NOON + MINUTE, 100.0)])
         await store.history.roll()
         assert [w.value for w in await held(store, 300)] == [3.0]
+
+
+async def test_a_commit_that_failed_leaves_no_wrong_memory_of_what_is_due(
+    path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buffer.group.RETRY_S", 0.01)
+    async with opened(path, clock) as store:
+        await put(store, minutes(1))
+
+        def refused(*_: object) -> None:  # after the windows, in the same transaction
+            raise sqlite3.OperationalError("no")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store.keepsakes, "write", refused)
+            await store.append([], windows=minutes(1, NOON + HOUR), keep={"x": {}})
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(store.flush(), 0.05)
+            assert await store.history.roll() == 0
+        await store.flush()
+        clock.advance(2 * 3600 + 10)
+        assert await store.history.roll() == 4
+        assert [w.end_ms for w in await held(store, 3600)] == [NOON + HOUR, NOON + 2 * HOUR]
 
 
 async def test_a_store_that_does_not_say_what_is_due_is_folded_from_what_it_holds(

@@ -62,7 +62,8 @@ async def grown(truth: Truth, path: Path) -> None:
         for i in range(200):
             values = [f"{i}/{j}/{random.randbytes(8).hex()}" for j in range(15)]
             truth.unsent.update(values)
-            await store.append([record(value) for value in values], windows=[window(clock, i)] if i % 4 == 0 else ())
+            windows = [window(clock, i)] if i % 4 == 0 else ()
+            await store.append([record(value) for value in values], windows=windows, keep={f"kept/{i % 7}": {"i": i}})
             if i % 10 == 0:
                 await command(store, truth, i, clock, open_=i == 190)
             await store.flush()
@@ -203,6 +204,8 @@ async def test_of_a_sound_file_everything_comes_over_and_only_what_waited_is_sen
         (held,) = connection.execute("SELECT sum(n) FROM bundle").fetchone()
         assert held == len(truth.sent | truth.unsent | truth.urgent | truth.aside)
         assert connection.execute("SELECT sum(n) FROM set_aside").fetchone() == (len(truth.aside),)
+        kept = dict(connection.execute("SELECT name, body FROM keepsake"))
+        assert kept == {f"kept/{i % 7}": f'{{"i":{i}}}' for i in range(193, 200)}
         verdict = verify(connection)
         entries = connection.execute("SELECT * FROM journal ORDER BY seq").fetchall()
     assert set(entries) > truth.journal

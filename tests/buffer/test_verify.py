@@ -33,7 +33,9 @@ async def fill(store: Store, clock: ManualClock) -> None:
         window = Indicator(
             SIGNAL, end_ms - 60_000, end_ms, 1.5, Quality.GOOD, (), Parts(60, 60, 90.0, 1.0, 2.0, 1.0, 2.0)
         )
-        await store.append([tail(commit * 10 + i) for i in range(10)], windows=[window])
+        await store.append(
+            [tail(commit * 10 + i) for i in range(10)], windows=[window], keep={"air.hour": {"n": commit}}
+        )
         await store.flush()
         clock.advance(60)
     first, second = [await store.outbox.take(Lane.BACK, 10, 65536) for _ in range(2)]
@@ -113,6 +115,7 @@ EDITS = {
     "a window too few": ("UPDATE history SET n = 2 WHERE rowid_is", Fault.HISTORY, "60 s"),
     "a signal gone": ("DELETE FROM signal", Fault.HISTORY, "60 s"),
     "a signal broken": ("UPDATE signal SET about = '{}'", Fault.SIGNAL, "1"),
+    "a keepsake cut": ("UPDATE keepsake SET body = '{'", Fault.KEEPSAKE, "air.hour"),
     "an entry changed": ("UPDATE journal SET body = '{\"n\":7}' WHERE seq = 2", Fault.JOURNAL, "2 changed"),
     "an entry taken out": ("DELETE FROM journal WHERE seq = 2", Fault.JOURNAL, "2 missing"),
 }

@@ -121,7 +121,7 @@ def test_a_rehearsal_warns_before_it_sends_simulated_values_to_the_centre(tmp_pa
 REAL = """\
 gateway: 38-real-01          # keep this
 site: Điểm thật
-place: {province: "38", commune: "00014", lat: 19.8, lon: 105.8}
+place: {province: "01", commune: "00004", lat: 21.03, lon: 105.83}
 state_dir: /var/lib/gateway
 uplink: {host: mqtt.example.vn, tls: {ca: ./ca.pem}, password: mqtt}
 wires:
@@ -172,7 +172,7 @@ def test_a_copy_for_the_desk_has_addresses_of_this_machine_and_no_secrets_of_its
         "pins": {"kind": "gpio", "chip": "./run/chip-pins"},
         "drop": {"kind": "tt10_files", "folder": "./run/files-drop"},
     }
-    assert data["place"]["commune"] == "00014"
+    assert data["place"]["commune"] == "00004"
     assert data["uplink"] == {"host": "mqtt.example.vn", "tls": {"ca": str(site.folder / "ca.pem")}, "password": "mqtt"}
     assert data["cameras"]["gate"]["source"] == "./run/gate.mp4"
     assert "password" not in data["cameras"]["gate"]

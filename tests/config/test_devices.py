@@ -19,7 +19,7 @@ NEEDED = (
     "waste.fill", "fire.panel_alarm", "gw.power_backup_h",
 )  # fmt: skip
 ATOM = re.compile(
-    r"(?:[kMGhcdmun]?(?:m|g|s|V|A|W|Hz|Pa|L|B|S|lx|h)|Cel|deg|min|%|1|\[(?:pH|ppm|ppb)\])?[0-9]*(?:\{[^{}]+\})?"
+    r"(?:[kMGhcdmun]?(?:m|g|s|V|A|W|Hz|Pa|L|B|S|lx|h)|Cel|bar|t|deg|min|%|1|\[(?:pH|ppm|ppb)\])?[0-9]*(?:\{[^{}]+\})?"
 )
 
 

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 SITE = """
 gateway: 38-test-01
 site: x
-place: {province: "38", commune: "14797", lat: 1, lon: 1}
+place: {province: "38", commune: "14797", lat: 19.8, lon: 105.7}
 state_dir: ./run
 uplink: {host: a.example, tls: {ca: ./ca.pem}, password: mqtt}
 wires:

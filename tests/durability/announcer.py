@@ -182,7 +182,10 @@ class Announcer:
             end_ms = max(end_ms + 1, self.clock.now_ms())
             windows = [_window(signal, end_ms, float(self.number + at)) for at, signal in enumerate(SIGNALS)]
             await self.store.append(
-                [record(self.order.run, n) for n in range(first, self.number + 1)], lane, windows=windows
+                [record(self.order.run, n) for n in range(first, self.number + 1)],
+                lane,
+                windows=windows,
+                keep={self.order.run: {"upto": self.number}},
             )
             if self.random.random() < 0.3:
                 continue  # somebody else's flush, or the interval, commits it together with what follows

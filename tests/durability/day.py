@@ -76,7 +76,8 @@ class Day:
     async def _append(self, store: Store, n: int, lane: Lane = Lane.LIVE, end_ms: int = 0) -> None:
         first, self._number = self._number + 1, self._number + n
         windows = [_window(signal, end_ms, float(at)) for at, signal in enumerate(SIGNALS)] if end_ms else []
-        await store.append([record(self.run, number) for number in range(first, first + n)], lane, windows=windows)
+        records = [record(self.run, number) for number in range(first, first + n)]
+        await store.append(records, lane, windows=windows, keep={self.run: {"upto": self._number}})
         await store.flush()
         self.promises.hear(
             {"fact": "stored", "run": self.run, "upto": self._number, "top": store.outbox.span()[1]}

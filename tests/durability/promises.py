@@ -115,7 +115,9 @@ class Promises:
         connection = sqlite3.connect(path)
         try:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            self._records_are_kept(dict(_records(connection)))
+            held = dict(_records(connection))
+            self._records_are_kept(held)
+            self._keepsakes_are_kept(connection, set(held.values()))
             self._due(connection)
             self._journal_is_kept(connection)
         finally:
@@ -139,6 +141,15 @@ class Promises:
                     if f"{run}/{n}" not in times]  # fmt: skip
             assert not lost, f"lost: {lost}"
         self.found.update(held)
+
+    def _keepsakes_are_kept(self, connection: sqlite3.Connection, held: set[str]) -> None:
+        """With every run's records its keepsake was replaced, which says how far they go."""
+        rows = connection.execute("SELECT name, body FROM keepsake")
+        kept: dict[str, int] = {run: json.loads(body)["upto"] for run, body in rows}
+        behind = {run: upto for run, upto in self.stored.items() if kept.get(run, 0) < upto}
+        assert not behind, f"keepsakes are older than their records: {behind}"
+        early = {run: upto for run, upto in kept.items() if not self.settled and f"{run}/{upto}" not in held}
+        assert not early, f"keepsakes are newer than their records: {early}"
 
     def _due(self, connection: sqlite3.Connection) -> None:
         """What is settled for good is not due. Reads the file as `lanes` writes it."""

@@ -29,6 +29,7 @@ from gateway.model.ports import Batch, Lane
 from tests.kit.clock import ManualClock
 
 FINISHED, OPEN = "command-finished", "command-open-yet"
+KEPT = "air.hour"
 LEVEL = Signal(
     id="level/1:water.level",
     point="level/1",
@@ -69,7 +70,11 @@ async def write(path: Path) -> dict[str, Any]:
         for session in range(3):
             assert await store.outbox.next_session() == session + 1
         for minute in range(10):
-            await store.append([record(10 * minute + i) for i in range(10)], windows=[window(clock, minute)])
+            await store.append(
+                [record(10 * minute + i) for i in range(10)],
+                windows=[window(clock, minute)],
+                keep={KEPT: {"upto_ms": clock.now_ms(), "minute": minute}},
+            )
             await store.flush()
             clock.advance(60)
         await store.outbox.refuse(await taken(store, Lane.BACK), "packet too large")
@@ -96,6 +101,7 @@ async def write(path: Path) -> dict[str, Any]:
             "finished": FINISHED,
             "open": OPEN,
             "journal": store.journal.head(),
+            "kept": await store.keepsakes.recall(KEPT),
             "windows": len(await store.history.windows(0, clock.now_ms(), span_s=60)),
         }
     with closing(sqlite3.connect(path)) as connection:

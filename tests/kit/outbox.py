@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from buffer.chain import KIND, canonical
+from buffer.keepsakes import packed
+from gateway.model.indicator import Indicator
 from gateway.model.ports import Again, Batch, Lane, Waiting
 from gateway.model.spans import Spans
 
@@ -18,6 +23,9 @@ class MemoryOutbox:
     now_ms: int = 1_795_322_220_000
     sent: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
+    windows: list[Indicator] = field(default_factory=list)
+    notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    keepsakes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._rid = 0
@@ -28,9 +36,31 @@ class MemoryOutbox:
         self._news = asyncio.Event()
         self.upto = 0
 
-    async def append(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
-        """As a `RecordSink` does."""
+    async def append(
+        self,
+        records: Sequence[bytes],
+        lane: Lane = Lane.LIVE,
+        windows: Sequence[Indicator] = (),
+        *,
+        notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        keep: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """As a `RecordSink` does; everything is committed at once."""
+        entries = [(kind, canonical(body)) for kind, body in notes]
+        if not all(KIND.fullmatch(kind) for kind, _ in entries):
+            raise ValueError("no kind of entry")
+        kept = packed(keep or {})
         self.put(records, lane)
+        self.windows += windows
+        self.notes += [(kind, json.loads(body)) for kind, body in entries]
+        self.keepsakes |= kept
+
+    async def flush(self) -> None:
+        """There is nothing to wait for."""
+
+    async def recall(self, name: str) -> dict[str, Any] | None:
+        """As `Keepsakes` do."""
+        return json.loads(self.keepsakes[name]) if name in self.keepsakes else None
 
     def put(self, records: Sequence[bytes], lane: Lane = Lane.LIVE) -> None:
         for record in records:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FORBIDDEN = (
-    "numpy", "cv2", "onnxruntime", "sqlite_utils", "amqtt", "jinja2",
+    "numpy", "cv2", "onnxruntime", "sqlite_utils", "amqtt", "jinja2", "vietnam_provinces",
     "httpx", "asyncssh", "aioftp", "gpiod", "cryptography", "ftplib",  # of wires that this site does not have
 )  # fmt: skip
 

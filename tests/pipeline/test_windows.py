@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.model.folding import growth
 from gateway.model.indicator import Indicator
 from gateway.model.measure import Forward, Kind, Quality, Reading, Reason, Rule, Signal, Value
 from gateway.pipeline.pipeline import Pipeline
-from gateway.pipeline.windows import growth
 from tests.kit.clock import ManualClock
 
 MINUTE = 60_000
@@ -192,11 +192,13 @@ def test_a_reading_from_before_the_open_window_is_a_record_of_its_own(forward: s
             Reading.missing("s", T0 + 2 * MINUTE, Reason.DEVICE_FAULT),
         ]
     )
-    assert [(i.start_ms, i.end_ms, i.value, i.quality, i.reasons) for i in late] == [
+    singles, windows = [i for i in late if i.forwarded], [i for i in late if not i.forwarded]
+    assert [(i.start_ms, i.end_ms, i.value, i.quality, i.reasons) for i in singles] == [
         (None, T0, 50.0, Quality.GOOD, (Reason.REPLAYED,)),
         (None, T0 + MINUTE, 500.0, Quality.BAD, (Reason.CALIBRATING, Reason.REPLAYED, Reason.OUT_OF_RANGE)),
         (None, T0 + 2 * MINUTE, None, Quality.MISSING, (Reason.DEVICE_FAULT, Reason.REPLAYED)),
     ]
+    assert [(i.start_ms, i.end_ms, i.value) for i in windows] == [(T0, T0 + MINUTE, 50.0)], "values, for the history"
     assert pipeline.latest(clock.now_ms())["s"].value == 7.0
     (closed,) = pipeline.close(T0 + 11 * MINUTE)
     assert closed.value == 7.0
@@ -217,7 +219,7 @@ def test_what_comes_late_where_every_reading_is_forwarded_says_so_and_does_not_b
     clock = ManualClock(T0 + 10 * MINUTE)
     pipeline = Pipeline([signal(forward=Forward.EVERY, rule=Rule(max_step=1))], clock)
     out = pipeline.accept([Reading("s", T0 + 10 * MINUTE, 7.0), Reading("s", T0, 50.0)])
-    assert [(i.value, i.quality, i.reasons) for i in out] == [
+    assert [(i.value, i.quality, i.reasons) for i in out if i.forwarded] == [
         (7.0, Quality.GOOD, ()),
         (50.0, Quality.GOOD, (Reason.REPLAYED,)),
     ]
@@ -242,3 +244,95 @@ def test_forward_decides_what_leaves(forward: str, singles: int, windows: int) -
     closed = pipeline.close(T0 + MINUTE)
     assert len(closed) == 1  # for the history, whatever leaves
     assert sum(window.forwarded for window in closed) == windows
+
+
+# --- late readings, for the history ---------------------------------------------------------------------------------
+
+
+def test_late_readings_of_a_batch_are_windows_of_the_full_length_that_stay_here() -> None:
+    clock = ManualClock(T0 + 60 * MINUTE)
+    pipeline = Pipeline([signal(), signal(Kind.COUNT, id="c")], clock)
+    late = [Reading(name, T0 + n * 10_000, float(n)) for n in range(12) for name in ("s", "c")]
+    windows = [i for i in pipeline.accept(late) if i.start_ms is not None]
+    assert [(i.signal.id, i.start_ms, i.end_ms, i.value, i.quality, i.reasons) for i in windows] == [
+        (name, T0 + n * MINUTE, T0 + (n + 1) * MINUTE, value, Quality.GOOD, (Reason.REPLAYED,))
+        for n in (0, 1)
+        for name, value in (("s", 2.5 + 6 * n), ("c", 6))
+    ]
+    assert not any(i.forwarded for i in windows)
+
+
+def test_late_readings_without_a_value_make_no_window() -> None:
+    pipeline = Pipeline([signal(Kind.COUNT)], ManualClock(T0 + 60 * MINUTE))
+    (alone,) = pipeline.accept([Reading.missing("s", T0, Reason.DEVICE_FAULT)])
+    assert alone.start_ms is None
+
+
+def test_late_readings_of_a_counter_make_no_window_because_its_next_one_takes_their_growth() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(Kind.DELTA)], clock)
+    out = pipeline.accept([Reading("s", T0, 100.0)])
+    clock.advance(3600)
+    out += pipeline.close(clock.now_ms())
+    out += pipeline.accept([Reading("s", T0 + 20 * MINUTE, 120.0), Reading("s", T0 + 60 * MINUTE, 160.0)])
+    out += pipeline.close(T0 + 61 * MINUTE)
+    assert [i.value for i in out if i.start_ms is not None] == [0.0, 60.0]
+
+
+@pytest.mark.parametrize(("kind", "value"), [(Kind.DELTA, 20.0), (Kind.LAST, 120.0), (Kind.MEAN, 110.0)])
+def test_what_comes_late_for_a_long_window_that_is_open_is_in_it_and_not_its_last(kind: Kind, value: float) -> None:
+    hour = T0 - T0 % (60 * MINUTE)
+    clock = ManualClock(hour)
+    pipeline = Pipeline([signal(kind, window_s=3600, every_s=1200, rule=Rule(max_step=15))], clock)
+    pipeline.accept([Reading("s", hour, 100.0)])
+    clock.advance(2400)
+    pipeline.accept([Reading("s", hour + 2_400_000, 120.0)])
+    clock.advance(300)
+    assert pipeline.accept([Reading("s", hour + 1_200_000, 110.0)]) == []
+    assert pipeline.latest(clock.now_ms())["s"].value == 120.0
+    (closed,) = pipeline.close(hour + 60 * MINUTE)
+    assert closed.parts is not None
+    assert (closed.value, closed.parts.n, closed.parts.last) == (value, 3, 120.0)
+
+
+def test_what_comes_late_for_an_empty_window_that_is_open_is_its_last_and_grows_from_before() -> None:
+    hour = T0 - T0 % (60 * MINUTE)
+    clock = ManualClock(hour)
+    pipeline = Pipeline([signal(Kind.DELTA, window_s=3600, every_s=1200)], clock)
+    pipeline.resume({"s": 90.0})
+    clock.advance(2700)
+    pipeline.accept([Reading.missing("s", clock.now_ms(), Reason.NO_ANSWER)])
+    pipeline.accept([Reading("s", hour + 1_200_000, 100.0), Reading("s", hour + 600_000, 95.0)])
+    (closed,) = pipeline.close(hour + 60 * MINUTE)
+    assert (closed.value, closed.parts and closed.parts.last) == (10.0, 100.0)
+
+
+def test_a_late_reading_of_a_signal_that_forwards_each_one_is_in_the_window_that_is_open() -> None:
+    clock = ManualClock(T0)
+    pipeline = Pipeline([signal(Kind.MEAN, forward=Forward.EVERY)], clock)
+    clock.advance(30)
+    out = pipeline.accept([Reading("s", T0 + 30_000, 6.0), Reading("s", T0 + 10_000, 2.0)])
+    assert [(i.start_ms, i.value, i.reasons) for i in out] == [(None, 6.0, ()), (None, 2.0, (Reason.REPLAYED,))]
+    (closed,) = pipeline.close(T0 + MINUTE)
+    assert (closed.value, closed.parts and closed.parts.n, Reason.REPLAYED in closed.reasons) == (4.0, 2, False)
+
+
+# --- counters over a restart ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("now", "grown"), [(107.0, 7.0), (100.0, 0.0), (3.0, 3.0)])
+def test_a_counter_goes_on_from_what_was_stored(now: float, grown: float) -> None:
+    pipeline = Pipeline([signal(Kind.DELTA, every_s=60)], ManualClock(T0))
+    pipeline.resume({"s": 100.0, "gone": 5.0})
+    pipeline.accept([Reading("s", T0, now)])
+    (closed,) = pipeline.close(T0 + MINUTE)
+    assert (closed.value, closed.quality, closed.reasons) == (grown, Quality.GOOD, ())
+
+
+def test_only_counters_are_resumed_and_never_over_what_was_read() -> None:
+    pipeline = Pipeline([signal(Kind.DELTA, every_s=60), signal(id="m")], ManualClock(T0))
+    pipeline.accept([Reading("s", T0, 100.0)])
+    pipeline.resume({"s": 1.0, "m": 1.0})
+    pipeline.accept([Reading("s", T0 + 1, 101.0)])
+    closed = pipeline.close(T0 + MINUTE)
+    assert [(i.value, i.quality) for i in closed] == [(1.0, Quality.UNCERTAIN), (None, Quality.MISSING)]

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.model.alarm import Alarm, AlarmState
 from gateway.model.indicator import Indicator, Parts
+from gateway.model.limit import Limit, LimitStatus, Verdict
 from gateway.model.measure import Kind, Quality, Reason, Signal
 from gateway.model.ports import Batch, Lane, Waiting
 from gateway.uplink import encode
@@ -208,3 +210,82 @@ def test_the_schema_refuses_what_is_not_agreed(record: str) -> None:
                            NOW, synced=True)  # fmt: skip
     with pytest.raises(AssertionError):
         schemas.check(f"ioc/v1/{GW}/tele/live", head)
+
+
+# --- derived indicators and alarms ------------------------------------------------------------------------------------
+
+LIMIT = Limit(op="<=", value=50, over_s=86_400, basis="QCVN 05:2023/BTNMT", clause="Bảng 1", profile="qcvn-05@2023")
+ALARM = Alarm(
+    id="0mwr3x1c0-1k2m3n4", rule="flood/bridge", state=AlarmState.RAISED, level=2, signal="bridge/level",
+    point="bridge/level", indicator="water.level", at_ms=NOW, opened_ms=NOW - 60_000, value=3.61, peak=3.7,
+    peak_ms=NOW - 10_000, text_en="Flood II", text_vi="Báo động II", communes=("14797", "16654"),
+)  # fmt: skip
+
+
+def checked(*records: bytes) -> list[dict[str, Any]]:
+    """Records as the centre gets them, held against the schema."""
+    payload = encode.envelope(HEAD, batch_of(*records, lane=Lane.URGENT), NOW, synced=True)
+    schemas.check(f"ioc/v1/{GW}/tele/live", payload)
+    found: list[dict[str, Any]] = json.loads(payload)["m"]
+    return found
+
+
+def test_a_derived_indicator_says_what_came_of_its_limit_and_which_revision_it_is() -> None:
+    derived = Indicator(
+        POWER, NOW - 60_000, NOW, 54.25, Quality.GOOD, verdict=Verdict(LimitStatus.UNMET, LIMIT, 0.0850000001),
+        detail={"dominant": "pm25", "none": None, "nan": math.nan, "hours": [1.0, math.inf]}, revision=2,
+    )  # fmt: skip
+    (record,) = checked(encode.record(derived))
+    assert record["rv"] == 2
+    assert record["lm"] == {"st": "unmet", "op": "<=", "lim": 50, "over": 86_400, "pf": "qcvn-05@2023", "dev": 0.085}
+    assert record["d"] == {"dominant": "pm25", "none": None, "hours": [1.0, None]}
+
+
+def test_an_unknown_verdict_is_said_and_never_left_out() -> None:
+    verdict = Verdict(LimitStatus.UNKNOWN, LIMIT)
+    (record,) = checked(encode.record(Indicator(POWER, None, NOW, None, Quality.MISSING, verdict=verdict)))
+    assert (record["v"], record["lm"]["st"]) == (None, "unknown")
+    assert "dev" not in record["lm"]
+
+
+def test_what_says_nothing_of_itself_costs_no_bytes() -> None:
+    plain = encode.record(Indicator(POWER, None, NOW, 1.0, Quality.GOOD))
+    assert encode.record(Indicator(POWER, None, NOW, 1.0, Quality.GOOD, detail={}, revision=0)) == plain
+    assert encode.record(Indicator(POWER, None, NOW, 1.0, Quality.GOOD, detail={"x": math.nan})) == plain
+
+
+details = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | tricky,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(tricky | st.just("rid"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), details, max_size=3), min_size=1, max_size=3))
+def test_no_detail_of_a_formula_looks_like_the_seam_between_two_records(found: list[dict[str, Any]]) -> None:
+    records = [encode.record(Indicator(POWER, None, NOW, 1.0, Quality.GOOD, detail=each)) for each in found]
+    body = batch_of(*records).body
+    assert body.count(b',{"rid":') == len(found) - 1, "where the store parts them"
+    after = json.loads(b"[" + encode.historical(body) + b"]")
+    assert after == [{"h": True, **record} for record in json.loads(b"[" + body + b"]")]
+
+
+def test_an_alarm_is_a_record_that_nobody_takes_for_something_measured() -> None:
+    (record,) = checked(encode.alarm(ALARM))
+    assert record == {
+        "rid": 1, "pt": "bridge/level", "ind": "gw.alarm", "tg": {"of": "water.level", "rule": "flood/bridge"},
+        "k": "event", "t1": NOW, "v": 2, "q": "good",
+        "al": {
+            "id": ALARM.id, "st": "raised", "lvl": 2, "sig": "bridge/level", "opened": NOW - 60_000, "val": 3.61,
+            "peak": 3.7, "peak_t": NOW - 10_000, "text": {"vi": "Báo động II", "en": "Flood II"},
+            "communes": ["14797", "16654"],
+        },
+    }  # fmt: skip
+
+
+def test_an_alarm_that_is_over_has_level_zero_and_says_which_it_had_and_who_saw_it() -> None:
+    over = replace(ALARM, state=AlarmState.CLEARED, value=None, cleared_ms=NOW, by="Lê A", acknowledged_ms=NOW - 5)
+    (record,) = checked(encode.alarm(over))
+    assert (record["v"], record["al"]["lvl"], record["al"]["cleared"]) == (0, 2, NOW)
+    assert (record["al"]["by"], record["al"]["ack"]) == ("Lê A", NOW - 5)
+    assert "val" not in record["al"]

@@ -123,3 +123,28 @@ def test_a_journal_that_contradicts_itself_is_noticed(messages: list[tuple[str, 
 
 def test_the_heads_of_a_journal_are_kept_to_verify_it_with() -> None:
     assert fed(head("state", 1, "a"), head("hb", 4, "b")).journal.heads == {1: "a" * 64, 4: "b" * 64}
+
+
+def alarm(rid: int, state: str, at_ms: int, alarm_id: str = "a-1", **extra: Any) -> tuple[str, bytes]:
+    said = {"id": alarm_id, "st": state, "lvl": 1, "opened": 1, "text": {"vi": "", "en": ""}}
+    record = {"rid": rid, "pt": "a", "ind": "gw.alarm", "t1": at_ms, "v": 1, "q": "good", "al": said, **extra}
+    return "tele/live", json.dumps({"s": "tele/1", "gw": GW, "ep": EP, "m": [record]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("messages", "still"),
+    [
+        ([alarm(1, "raised", 5)], ["raised"]),
+        ([alarm(1, "raised", 5), alarm(2, "acknowledged", 6)], ["acknowledged"]),
+        ([alarm(2, "acknowledged", 6), alarm(1, "raised", 5)], ["acknowledged"]),
+        ([alarm(1, "raised", 5), alarm(2, "cleared", 6)], []),
+        ([alarm(2, "cleared", 6), alarm(1, "raised", 5, h=True)], []),
+        ([alarm(1, "raised", 5, h=True)], ["raised"]),
+        ([alarm(1, "raised", 5), alarm(2, "raised", 5, "a-2")], ["raised", "raised"]),
+        ([alarm(1, "raised", 5, al={})], []),
+    ],
+)
+def test_an_alarm_is_what_its_newest_message_says_in_whatever_order_they_come(
+    messages: list[tuple[str, bytes]], still: list[str]
+) -> None:
+    assert [record["al"]["st"] for record in fed(*messages).open_alarms()] == still

@@ -1,18 +1,18 @@
 """From indicators to the lines of one file. Pure.
 
 A slot is (end - every_s, end], aligned to the clock; what ended in it belongs to it, as an hour is labelled by its end.
-A parameter's windows are folded as everywhere; of single readings only those count that are in no window.
+A parameter's windows are folded as everywhere, those of late readings with them; of single readings only those count
+that are in no window because they were read while calibrating.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from gateway.model.folding import fold
-from gateway.model.indicator import Indicator, Parts
-from gateway.model.measure import Kind, Quality, Reason, Signal, Value
+from gateway.model.indicator import Indicator
+from gateway.model.measure import Reason, Signal, Value
 from gateway.model.tt10 import Line, Status
 from gateway.uplink.tt10.settings import Parameter, Tt10Export
 
@@ -32,8 +32,6 @@ class _Cell:
             self.windows.append(indicator)
         elif Reason.CALIBRATING in indicator.reasons:
             self.calibrating = _number(indicator.value)
-        elif Reason.REPLAYED in indicator.reasons and indicator.signal.kind is not Kind.DELTA:
-            self.windows.append(_alone(indicator))
 
     def status(self, value: float | None) -> Status:
         if value is not None:
@@ -43,14 +41,6 @@ class _Cell:
         else:
             calibrating = self.calibrating is not None
         return Status.CALIBRATING if calibrating else Status.FAULT
-
-
-def _alone(reading: Indicator) -> Indicator:
-    """A reading that came too late for its window, as a window of its own."""
-    value = _number(reading.value)
-    if value is None or reading.quality in (Quality.BAD, Quality.MISSING):
-        return replace(reading, value=None, quality=Quality.MISSING, parts=Parts(0, 1))
-    return replace(reading, parts=Parts(1, 1, value, value, value, value, value))
 
 
 def _number(value: Value | None) -> float | None:

@@ -1,0 +1,122 @@
+"""What a site derives and judges, from its document: the indicators it publishes, resolved to their inputs, and the
+thresholds on everything.
+
+A gateway runs by the plan; `gateway check` reads what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from config.checks import Draft
+from config.derive import Ground, resolve
+from config.findings import Code, Finding
+from config.ground import about
+from config.indicators_of import catalogue, pcu_tables
+from config.limits_of import profiles
+from config.signals import signals_of
+from gateway.indicators.book import FORMULAS
+from gateway.indicators.engine import Derived
+from gateway.indicators.formula import Formula
+from gateway.indicators.own_signals import own_signals
+from gateway.indicators.periods import DAY_S, Period
+from gateway.indicators.thresholds import thresholds
+from gateway.model.limit import Threshold
+from gateway.model.measure import Kind, Signal
+
+_RUNNING_S = 8 * 3600
+"""Means of eight hours are formed each hour (QCVN 05:2023/BTNMT; Quyết định 1459/QĐ-TCMT)."""
+_GROWS = (Kind.DELTA, Kind.SUM, Kind.COUNT)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`signals`: everything that is measured here. `derived`: what is made of it, to be sent or only to be judged.
+    `single`: thresholds that each single reading of a signal is held against, by its id."""
+
+    signals: Sequence[Signal] = ()
+    derived: Sequence[Derived] = ()
+    single: Mapping[str, Sequence[Threshold]] = field(default_factory=dict)
+
+
+def planned(draft: Draft) -> tuple[Plan, list[Finding]]:
+    """The plan of what is sound, and what is wrong."""
+    signals = _signals(draft)
+    if not draft.indicators and not draft.limits:
+        return Plan(signals), []
+    ground = Ground(catalogue(), signals, pcu_tables(), about(signals, draft.points, draft.zones, draft.place))
+    resolved = resolve(((("indicators", number), one) for number, one in draft.indicators.items()), ground)
+    findings = [
+        draft.tree.finding(wrong.code, wrong.path, wrong.what, wrong.hint, "error" if wrong.is_error else "warning")
+        for wrong in resolved.wrong
+        if wrong.code is not Code.NO_INPUT or draft.is_whole
+    ]
+    return _judged(ground, resolved.derived, draft), findings
+
+
+def _judged(ground: Ground, derived: Sequence[Derived], draft: Draft) -> Plan:
+    """The plan with the thresholds of the site's limits."""
+    signals = ground.signals
+    held = thresholds(
+        draft.limits.values(),
+        profiles(draft.base, {use.profile for use in draft.limits.values()}),
+        signals,
+        [one.signal for one in derived],
+    )
+    single = {s.id: its for s in signals if (its := [t for t in held.get(s.id, ()) if not t.limit.over_s])}
+    minutes = [
+        _minute(s, FORMULAS[entry.judged], single.pop(s.id), ground.about.get(s.id, {}))
+        for s in signals
+        if s.id in single and (entry := ground.catalogue.get(s.indicator)) is not None and entry.judged
+    ]
+    return Plan(signals, [*(_held(one, held) for one in derived), *_only_judged(signals, held), *minutes], single)
+
+
+def _held(derived: Derived, held: Mapping[str, Sequence[Threshold]]) -> Derived:
+    return replace(derived, thresholds=held.get(derived.signal.id, ()), levels=held.get(derived.signals[0].id, ()))
+
+
+def _only_judged(signals: Sequence[Signal], held: Mapping[str, Sequence[Threshold]]) -> list[Derived]:
+    """Means that a limit speaks of, one for each length."""
+    found = []
+    for signal in signals:
+        for over_s in sorted({t.limit.over_s for t in held.get(signal.id, ()) if t.limit.over_s}):
+            its = [t for t in held[signal.id] if t.limit.over_s == over_s]
+            found.append(_mean(signal, over_s, its))
+    return found
+
+
+def _mean(signal: Signal, over_s: int, its: Sequence[Threshold]) -> Derived:
+    period = Period.of("day") if over_s == DAY_S else Period.of(f"{over_s}s", "1h" if over_s == _RUNNING_S else "")
+    kind = signal.kind if signal.kind in _GROWS else Kind.MEAN
+    return Derived(
+        signal=replace(
+            signal, id=f"{signal.id}/{over_s}s", kind=kind, every_s=period.every_s, window_s=period.length_s
+        ),
+        formula=FORMULAS[f"fold_{kind}"],
+        inputs={"value": [signal]},
+        period=period,
+        thresholds=its,
+        published=False,
+    )
+
+
+def _minute(signal: Signal, formula: Formula, its: Sequence[Threshold], about: Mapping[str, Any]) -> Derived:
+    """A reading as what it stands for: a gauge's, as the stage above its station's datum."""
+    known = formula.params.model_fields
+    return Derived(
+        signal=replace(signal, id=f"{signal.id}/judged", window_s=60),
+        formula=formula,
+        inputs={next(iter(formula.roles)): [signal]},
+        period=Period.of("1m"),
+        params=formula.params.model_validate({name: value for name, value in about.items() if name in known}),
+        thresholds=its,
+        published=False,
+    )
+
+
+def _signals(draft: Draft) -> list[Signal]:
+    devices = {name: (draft.devices[name], profile) for name, profile in draft.profiles.items()}
+    return signals_of(devices, draft.cameras, draft.points, own_signals())

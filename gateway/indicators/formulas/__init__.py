@@ -1,0 +1,1 @@
+"""The formulas, a module a subject. Pure; all of them by name in `gateway.indicators.book`."""
