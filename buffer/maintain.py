@@ -56,6 +56,7 @@ class Maintenance:
             discard  {"spans": [[lo, hi], ...]}   {"records"}
             compact  {"long": false}              {"before_bytes", "after_bytes", "busy_s"}
             backup   what was copied              {}: it was done by somebody else, and is only noted
+            archive  which event                  {}: likewise
 
         Committed when it returns, with a journal entry naming `who`. Raises BadArgument, and StoreError of all kinds;
         then nothing was done.
@@ -66,6 +67,7 @@ class Maintenance:
             "discard": self._discard,
             "compact": self._compact,
             "backup": self._noted,
+            "archive": self._noted,
         }
         if do not in known:
             raise BadArgument(f"the store cannot do {do!r}", hint=f"it can do {', '.join(known)}")

@@ -42,13 +42,14 @@ class Wrong:
 class Ground:
     """What entries are resolved against. `about(signal)`: what the point's zone, its own settings and the site's place
     say; parameters of the same name that the site did not give are filled from it. `pcu`: the tables a site can name.
-    `active`: an event's time."""
+    `active`: an event's time; `within`: what the names of its derived points begin with, "le-hoi-lam-kinh/"."""
 
     catalogue: Mapping[str, Entry]
     signals: Sequence[Signal]
     pcu: PcuTables
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     active: Span | None = None
+    within: str = ""
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ def _entry(published: Published, ground: Ground) -> Iterator[Derived | Wrong]:
         params = _params(published, entry, formula, _about(inputs, ground.about), ground.pcu)
         if isinstance(params, Params):
             yield Derived(
-                signal=_output(point, inputs, entry, period),
+                signal=_output(f"{ground.within}{point}", inputs, entry, period),
                 formula=formula,
                 inputs=inputs,
                 period=period,

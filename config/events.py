@@ -1,9 +1,10 @@
-"""Events: a festival, a night market, a match. One file says what is watched where, in which hours, against which limits;
-it is active from its beginning to its end, and harmless in a site file afterwards.
+"""Events: a festival, a night market, a match. One file says what is watched where, in which hours, against which
+limits; it is active from its beginning to its end, and harmless in a site file afterwards.
 """
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -143,7 +144,7 @@ def events_of(draft: Draft, now_ms: int) -> tuple[list[Staged], list[Finding]]:
             continue  # the schema says so
         path: Path = ("events", number)
         file = draft.base / name
-        if not file.is_file():
+        if not os.path.isfile(file):  # noqa: PTH113 - also for folders we may not enter, and names that cannot be
             what, hint = f"there is no file {name}", "copy it there, or take the line out"
             findings.append(draft.tree.finding(Code.MISSING_FILE, path, what, hint))
             continue
@@ -165,16 +166,15 @@ def events_of(draft: Draft, now_ms: int) -> tuple[list[Staged], list[Finding]]:
 def _read(file: pathlib.Path) -> tuple[Tree, Event | None, list[Finding]]:
     tree = load.read(file)
     if tree.data is None:
-        empty = tree.finding(Code.MISSING_KEY, (), "this file is empty", "copy config/sites/events/*.yaml and change it")
+        empty = tree.finding(Code.MISSING_KEY, (), "this file is empty", "copy one of config/sites/events")
         return tree, None, tree.findings or [empty]
-    event, wrong = validated(tree, _ADAPTER)
-    findings = [*tree.findings, *wrong]
+    checked = validated(tree, _ADAPTER)
+    event, findings = checked[0], [*tree.findings, *checked[1]]
     named = tree.get(("event",))
     if isinstance(named, str) and named != file.stem:
         what, hint = f"'{named}' is not the file's name", f"write {file.stem}"
         findings.append(tree.finding(Code.BAD_VALUE, ("event",), what, hint))
-        event = None
-    return tree, event, findings
+    return tree, None if findings else event, findings
 
 
 def _taken(draft: Draft, name: str, events: Mapping[str, Staged]) -> str:
@@ -183,6 +183,8 @@ def _taken(draft: Draft, name: str, events: Mapping[str, Staged]) -> str:
         return f"another event is called '{name}'"
     if name == GATEWAY or any(name in draft.names(section) for section in ("devices", "cameras")):
         return f"'{name}' is a device or camera here, or the gateway itself"
+    if any((one.point or "").partition("/")[0] == name for one in draft.indicators.values()):
+        return f"the site publishes points of the name '{name}' itself"
     return ""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from config import places
+from config.events import Event
 from config.site import LoadedSite
 from config.zones import Corner, Zone, corners, signed_area_m2
 from gateway.model.measure import Signal
@@ -22,7 +24,7 @@ def geography(site: LoadedSite, signals: Sequence[Signal]) -> dict[str, Any]:
 
     place  codes, names as in the list, lat, lon, and which list; a name the list does not have is left out
     geo    GeoJSON (RFC 7946): a feature for the site, for each zone, each route (without geometry), and for each group
-           of points that share a place: `pt` lists them
+           of points that share a place: `pt` lists them. Then what each event adds, named EVENT/ZONE, with `event`
     """
     document = site.document
     features = [
@@ -30,6 +32,7 @@ def geography(site: LoadedSite, signals: Sequence[Signal]) -> dict[str, Any]:
         *(_zone(name, zone) for name, zone in document.zones.items()),
         *(_feature("route", None, route.model_dump(), name) for name, route in document.routes.items()),
         *_points(signals, document.points),
+        *chain.from_iterable(_event(one.source.event, signals) for one in site.events.values()),
     ]
     return {"place": _place(site), "geo": {"type": "FeatureCollection", "features": features}}
 
@@ -88,6 +91,19 @@ def _about(signal: Signal, points: Mapping[str, PointSettings]) -> dict[str, Any
 def _point(about: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     own = {key: about[key] for key in _WHERE if key in about and key not in {"lat", "lon"}}
     return _feature("point", _at(about["lat"], about["lon"]) if "lat" in about else None, {"pt": names, **own})
+
+
+def _event(event: Event, signals: Sequence[Signal]) -> Iterator[dict[str, Any]]:
+    """The event itself, its zones, and where it says that points are. Zones of the site keep their name."""
+    name = event.event
+    about = {"name": event.title_vi, "name_en": event.title_en, "from_ms": event.span.start_ms,
+             "to_ms": event.span.end_ms, **({"hours": event.hours} if event.hours else {})}  # fmt: skip
+    own = {zone: f"{name}/{zone}" for zone in event.zones}
+    yield _feature("event", None, about, name)
+    for feature in (*(_zone(own[zone], one) for zone, one in event.zones.items()), *_points(signals, event.points)):
+        said = feature["properties"]
+        zone = {"zone": own.get(said["zone"], said["zone"])} if "zone" in said else {}
+        yield {**feature, "properties": {**said, **zone, "event": name}}
 
 
 def _at(lat: float, lon: float) -> dict[str, Any]:

@@ -33,21 +33,45 @@ def own_folder() -> pathlib.Path:
     return pathlib.Path(str(resources.files("config"))) / "indicators"
 
 
+class Catalogue(Mapping[str, Entry]):
+    """Every entry by its code, in the order of the files. A file is read when a code of its field is asked for: a
+    gateway needs few of them, and reading all takes a second. Raises CatalogueInvalid."""
+
+    def __getitem__(self, code: str) -> Entry:
+        return _entries(code.partition(".")[0])[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.code for field in fields() for entry in field.indicators)
+
+    def __len__(self) -> int:
+        return sum(len(field.indicators) for field in fields())
+
+
 @cache
 def catalogue() -> Mapping[str, Entry]:
-    """Every entry by its code, in the order of the files. Raises CatalogueInvalid."""
-    return {entry.code: entry for field in fields() for entry in field.indicators}
+    """The catalogue that comes with the gateway."""
+    return Catalogue()
 
 
 @cache
-def fields() -> tuple[FieldOfWork, ...]:
-    """The files of the catalogue. Raises CatalogueInvalid."""
-    read = [_read(file) for file in files()]
-    for _, findings in read:
-        if findings:
-            first = findings[0]
-            raise CatalogueInvalid(first.message, where=f"{first.file}:{first.line}", hint="gateway catalogue check")
-    return tuple(field for field, _ in read if field is not None)
+def _entries(name: str) -> Mapping[str, Entry]:
+    """Those of one field of work; none for a field that is not there."""
+    known = {file.stem: file for file in files()}
+    return {entry.code: entry for entry in _field(known[name]).indicators} if name in known else {}
+
+
+def fields() -> list[FieldOfWork]:
+    """All files of the catalogue. Raises CatalogueInvalid."""
+    return [_field(file) for file in files()]
+
+
+@cache
+def _field(file: pathlib.Path) -> FieldOfWork:
+    field, findings = _read(file)
+    if field is None or findings:
+        first = findings[0]
+        raise CatalogueInvalid(first.message, where=f"{first.file}:{first.line}", hint="gateway catalogue check")
+    return field
 
 
 def files() -> list[pathlib.Path]:
@@ -94,6 +118,9 @@ def _across() -> Iterator[Finding]:
         tree = load.read(file)
         for number, entry in enumerate(field.indicators):
             here: tuple[str | int, ...] = ("indicators", number)
+            if not entry.code.startswith(f"{file.stem}."):
+                what = f"'{entry.code}' does not belong into {file.name}"
+                yield tree.finding(Code.BAD_VALUE, (*here, "code"), what, "codes begin with their file's name")
             if entry.code in seen:
                 yield tree.finding(
                     Code.DUPLICATE_NAME, (*here, "code"), f"'{entry.code}' is in {seen[entry.code].name}"

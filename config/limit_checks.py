@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from config.checks import Draft
 from config.findings import Code, Finding, Path
+from config.ground import about
 from config.limits_of import LimitShelf
 from config.words import did_you_mean
 from gateway.indicators.limit_profiles import LimitProfile, LimitUse, Row
@@ -17,6 +18,8 @@ from gateway.indicators.thresholds import matching, numbers
 from gateway.model.measure import Signal
 
 _NAMED = 6
+_ABSOLUTE: Final = "flood.level"
+"""Held against levels above a station's datum: the gauge's zero must be known."""
 _CHOICES: Final[tuple[tuple[Literal["station", "class_", "area"], str], ...]] = (
     ("station", "station"),
     ("class_", "class"),
@@ -39,6 +42,7 @@ def limits_are_sound(draft: Draft, signals: Sequence[Signal], derived: Sequence[
             yield from wrong
             if not wrong:
                 yield from _judges(draft, here, use, profile, (signals, derived))
+                yield from _is_levelled(draft, here, use, profile, signals)
     yield from shelf.findings()
 
 
@@ -112,6 +116,11 @@ def _judges(
             what = f"'{use.profile}' matches nothing of this site"
             yield draft.tree.finding(Code.LIMIT_MATCHES_NOTHING, here, what, f"it is about {_listed(codes)}")
         return
+    for code in use.values:
+        if draft.is_whole and not any(met[row.key] for row in rows if row.code == code):
+            what = f"nothing of '{use.of}' gives {code}: this number judges nothing"
+            hint = "widen `of:`, name the indicator at the device, or take the number out"
+            yield draft.tree.finding(Code.LIMIT_MATCHES_NOTHING, (*here, "values", code), what, hint, "warning")
     differing = {
         (signal.id, signal.unit, row.unit) for row in rows for signal in met[row.key] if signal.unit != row.unit
     }
@@ -132,6 +141,20 @@ def _judges(
         what = f"numbers from memory, these judge nothing: {_listed([row.key for row in idle['unconfirmed']])}"
         hint = "compare with the document, then add confirmed: {by, on, document, rows}; gateway limits show NAME"
         yield draft.tree.finding(Code.LIMIT_UNCONFIRMED, here, what, hint, "warning")
+
+
+def _is_levelled(
+    draft: Draft, here: Path, use: LimitUse, profile: LimitProfile, signals: Sequence[Signal]
+) -> Iterator[Finding]:
+    """Of every gauge that is held against absolute levels, where its zero lies."""
+    rows = [row for row in use.rows(profile) if row.code == _ABSOLUTE]
+    gauges = list(dict.fromkeys(s.id for row in rows for s in matching(use, row, signals, ())))
+    known = about([signal for signal in signals if signal.id in gauges], draft.points, {}, None)
+    unknown = [gauge for gauge in gauges if "zero_offset_m" not in known[gauge]]
+    if unknown:
+        what = f"nobody levelled the zero of these gauges, they are held against no level: {_listed(unknown)}"
+        hint = f"add points: {{{unknown[0]}: {{zero_offset_m: 1.25}}}}, 0 if it is the station's own"
+        yield draft.tree.finding(Code.MISSING_KEY, here, what, hint, "warning")
 
 
 def _listed(names: list[str]) -> str:

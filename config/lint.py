@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,10 +12,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from config import checks, load, machine, place_checks
+from config.events import Staged, events_of
 from config.findings import Code, Finding, in_order
 from config.limit_checks import limits_are_sound
 from config.load import Tree
-from config.plan import Plan, planned
+from config.plan import Plan, PlannedEvent, planned, together
 from config.profiles import Shelf
 from config.schema import Site
 from config.words import validated
@@ -23,6 +25,7 @@ from drivers.profiles import AnyProfile
 from drivers.settings import DeviceSettings, WireSettings
 from gateway.indicators.limit_profiles import LimitUse
 from gateway.indicators.settings import PublishedEntry
+from gateway.model.measure import Signal
 from gateway.pipeline.settings import PointSettings
 from gateway.uplink.settings import UplinkSettings
 from gateway.uplink.tt10.settings import Tt10Export
@@ -37,6 +40,7 @@ class Linted:
     profiles: Mapping[str, AnyProfile]
     findings: list[Finding]
     plan: Plan = field(default_factory=Plan)
+    events: Mapping[str, PlannedEvent] = field(default_factory=dict)
 
 
 def lint(path: pathlib.Path) -> Linted:
@@ -47,18 +51,39 @@ def lint(path: pathlib.Path) -> Linted:
     site, wrong = validated(tree, _adapter(Site))
     draft = _draft(tree, path)
     special = [finding for check in (*checks.ALL, *place_checks.ALL, *machine.ALL) for finding in check(draft)]
-    plan, unformed = planned(draft)
-    special += limits_are_sound(draft, plan.signals, [one.signal for one in plan.derived if one.published])
-    findings = in_order([*tree.findings, *_without_echoes(wrong, [*special, *unformed]), *draft.shelf.findings()])
-    return Linted(site, draft.profiles, findings, plan)
+    staged, of_events = events_of(draft, time.time_ns() // 1_000_000)
+    plan, events, unformed = planned(draft, staged)
+    special += limits_are_sound(draft, plan.signals, _published(plan))
+    of_events += [found for one, event in zip(staged, events, strict=True) for found in _of_event(one, event.plan)]
+    findings = in_order([
+        *tree.findings,
+        *_without_echoes(wrong, [*special, *unformed, *of_events]),
+        *draft.shelf.findings(),
+    ])  # fmt: skip
+    by_name = {one.source.event.event: one for one in events}
+    return Linted(site, draft.profiles, findings, together(plan, events), by_name)
+
+
+def _published(plan: Plan) -> list[Signal]:
+    return [one.signal for one in plan.derived if one.published]
+
+
+def _of_event(staged: Staged, plan: Plan) -> list[Finding]:
+    """What is wrong with an event's places and limits on this site; the place of the site is the site file's matter."""
+    draft = staged.draft
+    found = [finding for check in (*place_checks.ALL, checks.patterns_match_something) for finding in check(draft)]
+    found += limits_are_sound(draft, plan.signals, _published(plan))
+    return [finding for finding in found if finding.path.partition(".")[0] != "place"]
 
 
 def _without_echoes(wrong: list[Finding], special: list[Finding]) -> list[Finding]:
     """Where a check knows more than the schema, only the check speaks; of a password, only that it is one."""
-    known = {finding.path for finding in special if finding.severity == "error"}
+    known = {(finding.file, finding.path) for finding in special if finding.severity == "error"}
     secret = {finding.path for finding in special if finding.code is Code.PASSWORD_IN_DOCUMENT}
     kept = [f for f in special if f.path not in secret or f.code is Code.PASSWORD_IN_DOCUMENT]
-    own = [f for f in wrong if f.path not in known and not (f.code is Code.BAD_VALUE and _holds(f.path, secret))]
+    own = [
+        f for f in wrong if (f.file, f.path) not in known and not (f.code is Code.BAD_VALUE and _holds(f.path, secret))
+    ]
     return own + kept
 
 

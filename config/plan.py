@@ -6,12 +6,13 @@ A gateway runs by the plan; `gateway check` reads what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config.checks import Draft
 from config.derive import Ground, resolve
+from config.events import EventFile, Staged
 from config.findings import Code, Finding
 from config.ground import about
 from config.indicators_of import catalogue, pcu_tables
@@ -21,7 +22,7 @@ from gateway.indicators.book import FORMULAS
 from gateway.indicators.engine import Derived
 from gateway.indicators.formula import Formula
 from gateway.indicators.own_signals import own_signals
-from gateway.indicators.periods import DAY_S, Period
+from gateway.indicators.periods import DAY_S, Period, Span
 from gateway.indicators.thresholds import thresholds
 from gateway.model.limit import Threshold
 from gateway.model.measure import Kind, Signal
@@ -41,12 +42,49 @@ class Plan:
     single: Mapping[str, Sequence[Threshold]] = field(default_factory=dict)
 
 
-def planned(draft: Draft) -> tuple[Plan, list[Finding]]:
-    """The plan of what is sound, and what is wrong."""
+@dataclass(frozen=True, slots=True)
+class PlannedEvent:
+    """`plan`: what this event adds to that of the site."""
+
+    source: EventFile
+    plan: Plan
+
+
+def planned(draft: Draft, events: Sequence[Staged] = ()) -> tuple[Plan, list[PlannedEvent], list[Finding]]:
+    """The plan of what is sound: the site's own, and of each of its events; and what is wrong."""
     signals = _signals(draft)
-    if not draft.indicators and not draft.limits:
-        return Plan(signals), []
-    ground = Ground(catalogue(), signals, pcu_tables(), about(signals, draft.points, draft.zones, draft.place))
+    if not draft.indicators and not draft.limits and not events:
+        return Plan(signals), [], []
+    known = about(signals, draft.points, draft.zones, draft.place)
+    ground = Ground(catalogue(), signals, pcu_tables(), known)
+    plan, findings = _resolved(ground, draft)
+    parts = []
+    for staged in events:
+        part, wrong = _resolved(_of_event(ground, staged, draft), staged.draft)
+        parts.append(PlannedEvent(staged.source, part))
+        findings += wrong
+    return plan, parts, findings
+
+
+def together(plan: Plan, events: Iterable[PlannedEvent]) -> Plan:
+    """The plan of a site, with what its events add."""
+    derived, single = list(plan.derived), {name: list(its) for name, its in plan.single.items()}
+    for event in events:
+        derived += event.plan.derived
+        for name, its in event.plan.single.items():
+            single.setdefault(name, []).extend(its)
+    return Plan(plan.signals, derived, single)
+
+
+def _of_event(ground: Ground, staged: Staged, site: Draft) -> Ground:
+    """The ground of an event: what it says of a point goes before what the site says."""
+    event = staged.source.event
+    its = about(ground.signals, event.points, {**site.zones, **event.zones}, None)
+    known = {name: {**of_site, **event.fills, **its[name]} for name, of_site in ground.about.items()}
+    return replace(ground, about=known, active=event.span, within=staged.source.prefix)
+
+
+def _resolved(ground: Ground, draft: Draft) -> tuple[Plan, list[Finding]]:
     resolved = resolve(((("indicators", number), one) for number, one in draft.indicators.items()), ground)
     findings = [
         draft.tree.finding(wrong.code, wrong.path, wrong.what, wrong.hint, "error" if wrong.is_error else "warning")
@@ -57,7 +95,7 @@ def planned(draft: Draft) -> tuple[Plan, list[Finding]]:
 
 
 def _judged(ground: Ground, derived: Sequence[Derived], draft: Draft) -> Plan:
-    """The plan with the thresholds of the site's limits."""
+    """The plan with the thresholds of the site's limits, or of an event's: those are in force in its time alone."""
     signals = ground.signals
     held = thresholds(
         draft.limits.values(),
@@ -65,13 +103,30 @@ def _judged(ground: Ground, derived: Sequence[Derived], draft: Draft) -> Plan:
         signals,
         [one.signal for one in derived],
     )
+    if ground.active is not None:
+        held = {name: [_within(ground.within, ground.active, one) for one in its] for name, its in held.items()}
     single = {s.id: its for s in signals if (its := [t for t in held.get(s.id, ()) if not t.limit.over_s])}
     minutes = [
         _minute(s, FORMULAS[entry.judged], single.pop(s.id), ground.about.get(s.id, {}))
         for s in signals
         if s.id in single and (entry := ground.catalogue.get(s.indicator)) is not None and entry.judged
     ]
-    return Plan(signals, [*(_held(one, held) for one in derived), *_only_judged(signals, held), *minutes], single)
+    judged = [
+        replace(one, signal=replace(one.signal, id=f"{ground.within}{one.signal.id}"), active=ground.active)
+        for one in (*_only_judged(signals, held), *minutes)
+    ]
+    return Plan(signals, [*(_held(one, held) for one in derived), *judged], single)
+
+
+def _within(prefix: str, span: Span, threshold: Threshold) -> Threshold:
+    """Named by the event, and in force within its time."""
+    from_ms, to_ms = threshold.from_ms, threshold.to_ms
+    return replace(
+        threshold,
+        id=f"{prefix}{threshold.id}",
+        from_ms=span.start_ms if from_ms is None else max(from_ms, span.start_ms),
+        to_ms=span.end_ms if to_ms is None else min(to_ms, span.end_ms),
+    )
 
 
 def _held(derived: Derived, held: Mapping[str, Sequence[Threshold]]) -> Derived:

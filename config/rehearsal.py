@@ -81,6 +81,7 @@ def _changes(site: LoadedSite, folder: pathlib.Path, broker: tuple[str, int] | N
             changes[*at, "source"] = str(site.located(camera.source))
         if camera.model is not None:
             changes[*at, "model"] = str(site.located(camera.model))
+    changes |= {("events", number): str(site.located(name)) for number, name in enumerate(document.events)}
     for number, export in enumerate(document.tt10):  # nothing simulated ever goes to an authority
         changes |= {("tt10", number, "folder"): f"./run/tt10-{export.station}", ("tt10", number, "send"): None}
     if broker is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from config import secrets
 from config.findings import Finding, has_errors
 from config.lint import lint
-from config.plan import Plan
+from config.plan import Plan, PlannedEvent
 from config.schema import Site
 from drivers.profiles import AnyProfile
 from gateway.model.errors import ConfigError
@@ -30,8 +30,8 @@ class SiteInvalid(ConfigError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSite:
-    """A document without errors. `profiles` by device; `plan`: what it derives; `base` is the folder that relative
-    paths start from."""
+    """A document without errors. `profiles` by device; `plan`: what it derives; `events` by name, also those that
+    are over; `base` is the folder that relative paths start from."""
 
     file: pathlib.Path
     base: pathlib.Path
@@ -39,6 +39,7 @@ class LoadedSite:
     profiles: Mapping[str, AnyProfile]
     warnings: tuple[Finding, ...]
     plan: Plan = field(default_factory=Plan)
+    events: Mapping[str, PlannedEvent] = field(default_factory=dict)
     secrets_folder: pathlib.Path | None = None
 
     @property
@@ -71,5 +72,6 @@ def load_site(path: pathlib.Path, *, secrets_folder: pathlib.Path | None = None)
         profiles=linted.profiles,
         warnings=tuple(linted.findings),
         plan=linted.plan,
+        events=linted.events,
         secrets_folder=secrets_folder,
     )

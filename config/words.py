@@ -32,6 +32,8 @@ _TYPES = {
     "dict": "a mapping (key: value)",
     "model": "a mapping (key: value)",
 }
+_BEGINNING = 4
+"""Shorter ones begin too much."""
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
 _PLACE_IN_MESSAGE = re.compile(r"([a-z0-9_.-]+): (.+)")
 NAME_RULES = {
@@ -83,7 +85,8 @@ def _schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the nearest known word, or all of them if there are few, or nothing."""
     words = sorted(set(known))
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    longer = [known for known in words if len(word) >= _BEGINNING and known.startswith(word)]  # qcvn-05: qcvn-05-2023
+    near = longer or difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
     return f"known here: {', '.join(words)}" if 0 < len(words) <= 32 else ""

@@ -30,6 +30,7 @@ class AlarmDesk:
         self.alarms = alarms
         self._sink = sink
         self._clock = clock
+        self._kept: Mapping[str, Any] = {}
         self._turn = asyncio.Lock()  # an older state must not replace a newer one
 
     async def open(self, keepsakes: Keepsakes) -> None:
@@ -39,20 +40,29 @@ class AlarmDesk:
     async def say(self, messages: Sequence[Alarm], notes: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> None:
         """Returns when they are committed, together with the state they come from: nothing may be awaited between
         `look` and this."""
+        if messages:
+            await self.join(messages, notes)
+            await self._sink.flush()
+
+    async def join(self, messages: Sequence[Alarm], notes: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> None:
+        """The same, for whoever brings more into the same commit: they are in the open group when it returns."""
         if not messages:
             return
         for message in messages:
             log.warning("alarm %s %s: %s", message.id, message.state, message.text_en)
         records, state = [encode.alarm(message) for message in messages], self.alarms.state()
         async with self._turn:
+            self._kept = state
             await self._sink.append(records, Lane.URGENT, notes=notes, keep={KEEPSAKE: state})
-        await self._sink.flush()
 
     async def keep(self) -> None:
         """How long values have been beyond, with the next commit: now and then, and at a stop. Without it a restart
         begins the holds anew; no alarm is lost."""
         state = self.alarms.state()
+        if state == self._kept:
+            return
         async with self._turn:
+            self._kept = state
             await self._sink.append((), keep={KEEPSAKE: state})
 
     def status(self) -> list[dict[str, Any]]:

@@ -209,6 +209,8 @@ async def _talk(path: Path, question: Mapping[str, Any] | None, timeout_s: float
 def _error(answer: Mapping[str, Any]) -> GatewayError:
     """The error of the other side, of the same class."""
     kind = next((kind for kind in _kinds(GatewayError) if kind.code == answer.get("code")), GatewayError)
+    if kind is GatewayError and isinstance(code := answer.get("code"), str):
+        kind = type("Told", (GatewayError,), {"code": code})  # of a room that was not loaded here
     return kind(str(answer.get("what", "")), where=str(answer.get("where", "")), hint=str(answer.get("hint", "")))
 
 

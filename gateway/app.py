@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 import drivers
 from buffer.store import Store
 from config.geography import geography
+from config.meanings import meanings
 from config.plan import Plan
 from config.site import LoadedSite
 from gateway import __version__, diary, own
@@ -69,9 +70,7 @@ def build_cameras(site: LoadedSite, clock: Clock) -> list[Driver]:
         return []
     from vision.driver import CameraDriver
 
-    return [
-        CameraDriver(name, camera, site.base, clock, site.secret) for name, camera in site.document.cameras.items()
-    ]
+    return [CameraDriver(name, camera, site.base, clock, site.secret) for name, camera in site.document.cameras.items()]
 
 
 Cameras = Callable[[LoadedSite, Clock], Sequence[Driver]]
@@ -80,9 +79,7 @@ Cameras = Callable[[LoadedSite, Clock], Sequence[Driver]]
 class Gateway:
     """One site, from its wires to the broker. `run` until the stop event is set."""
 
-    def __init__(
-        self, site: LoadedSite, clock: Clock | None = None, cameras: Cameras = build_cameras
-    ) -> None:
+    def __init__(self, site: LoadedSite, clock: Clock | None = None, cameras: Cameras = build_cameras) -> None:
         """`cameras`: makes the drivers of the cameras, of a site and a clock; a rehearsal has others."""
         document = site.document
         self.site = site
@@ -104,7 +101,7 @@ class Gateway:
             Exporter(settings, self.signals, self.store.history, site.base, self.clock, site.secret)
             for settings in document.tt10
         ]
-        where = geography(site, self.signals)
+        where, spoken_of = geography(site, self.signals), [*self.signals, *_published(site.plan)]
         self.configuration = diary.configuration(site)
         self.uplink = MqttUplink(
             _located(document.uplink, site),
@@ -115,8 +112,9 @@ class Gateway:
                 document.gateway,
                 document.site,
                 where["place"],
-                [*self.signals, *_published(site.plan)],
+                spoken_of,
                 geo=where["geo"],
+                meanings=meanings(site.plan, document.place.province, spoken_of),
             ),
             self.clock,
             secret=site.secret,
@@ -165,7 +163,7 @@ class Gateway:
             sent = [i for i in indicators if i.forwarded or (i.signal.id in hot and not i.is_late)]
             windows = [i for i in indicators if i.start_ms is not None]
             live, late = [record(i) for i in sent if not i.is_late], [record(i) for i in sent if i.is_late]
-            await self.store.append(live, windows=windows, keep=self.meaning.keep(windows))
+            await self.meaning.store(live, windows)
             await self.store.append(late, Lane.BACK)  # a logger's day must not queue before what happens now
             for export in self.exports:
                 export.take(indicators)
@@ -339,7 +337,7 @@ def _own_probes(gateway: Gateway) -> dict[str, own.Probe]:
 def _open_probes(gateway: Gateway) -> dict[str, own.Probe]:
     """What is open, where there is anything that could be."""
     probes: dict[str, own.Probe] = {}
-    if gateway.site.document.limits:
+    if gateway.site.document.limits or gateway.site.events:
         probes["gw.alarms_open"] = lambda: len(gateway.meaning.alarms_open())
     if any(use.violation for derived in gateway.site.plan.derived for use in derived.thresholds):
         probes["ww.violation_open"] = lambda: gateway.meaning.violations()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
 
 from config.site import LoadedSite
@@ -35,8 +36,14 @@ def stopped(journal: Journal, now: Mapping[str, Any]) -> None:
 def configuration(site: LoadedSite) -> dict[str, Any]:
     """What this gateway runs with, as hashes; nothing of its content. `config` is the hash of all of it together."""
     profiles = {profile.profile: _hash(profile.model_dump(mode="json")) for profile in site.profiles.values()}
-    parts = {"sha256": sha256(site.file.read_bytes()).hexdigest(), "profiles": profiles, "version": __version__}
+    parts = {"sha256": _of_file(site.file), "profiles": profiles, "version": __version__}
+    if site.events:
+        parts["events"] = {name: _of_file(event.source.file) for name, event in site.events.items()}
     return {"file": str(site.file), **parts, "config": _hash(parts)}
+
+
+def _of_file(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()
 
 
 def _hash(content: Mapping[str, Any]) -> str:

@@ -190,6 +190,8 @@ def _close_late(dialling: asyncio.Future[socket.socket]) -> None:
 def _dial(broker: Broker) -> socket.socket:
     context = None if broker.ca is None else ssl.create_default_context(cafile=broker.ca)
     sock = socket.create_connection((broker.host, broker.port), timeout=TIMEOUT_S)
+    # Small messages are not kept back until the one before is acknowledged, which may take 40 ms.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         if context is not None:
             sock = context.wrap_socket(sock, server_hostname=broker.host)

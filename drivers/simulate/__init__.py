@@ -57,7 +57,6 @@ async def simulated(
     base: Path,
     *,
     clock: Clock | None = None,
-    seed: int = 0,
     paced: bool = False,
     look_s: float = LOOK_S,
 ) -> AsyncIterator[Simulation]:
@@ -65,10 +64,9 @@ async def simulated(
 
     base: the site file's folder; pty links are made at the wires' port paths, relative to it. paced: Modbus RTU
     answers take the time their bytes need on the wire, so that a rehearsal has a real bus's capacity. look_s: how often
-    contacts look whether they must move. Raises
-    LinkDown when an address or path cannot be had.
+    contacts look whether they must move. Raises LinkDown when an address or path cannot be had.
     """
-    stage = Stage(clock or SystemClock(), base, seed, paced, look_s)
+    stage = Stage(clock or SystemClock(), base, paced=paced, look_s=look_s)
     simulation = Simulation()
     async with contextlib.AsyncExitStack() as stack:
         for name, wire in wires.items():

@@ -20,6 +20,7 @@ from gateway.cli import (
     catalogue_verbs,
     check,
     demo,
+    event_verbs,
     explain,
     journal_verbs,
     limit_verbs,
@@ -60,6 +61,7 @@ tt10_app = typer.Typer(
 
 limits_app = typer.Typer(help="What values are held against. / Giới hạn áp dụng.", no_args_is_help=True)
 violation_app = typer.Typer(help="Violations in the journal. / Vi phạm trong nhật ký.", no_args_is_help=True)
+event_app = typer.Typer(help="Festivals, night markets and the like. / Sự kiện.", no_args_is_help=True)
 place_app = typer.Typer(help="Codes of provinces and communes. / Mã tỉnh, mã xã phường.", no_args_is_help=True)
 
 catalogue_app = typer.Typer(
@@ -87,6 +89,9 @@ limits_app.command("show")(limit_verbs.show)
 violation_app.command("list")(violation_verbs.list_)
 violation_app.command("show")(violation_verbs.show)
 violation_app.command("ack")(violation_verbs.ack)
+event_app.command("list")(event_verbs.list_)
+event_app.command("show")(event_verbs.show)
+event_app.command("archive")(event_verbs.archive)
 place_app.command("find")(place_verbs.find)
 place_app.command("show")(place_verbs.show)
 buffer_app.command("status")(buffer_status.status)
@@ -119,6 +124,7 @@ app.add_typer(profile_app, name="profile")
 app.add_typer(tt10_app, name="tt10")
 app.add_typer(limits_app, name="limits")
 app.add_typer(violation_app, name="violation")
+app.add_typer(event_app, name="event")
 app.add_typer(place_app, name="place")
 app.add_typer(buffer_app, name="buffer")
 app.add_typer(journal_app, name="journal")

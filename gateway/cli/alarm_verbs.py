@@ -78,11 +78,13 @@ def _print(alarms: list[dict[str, Any]], now_ms: int) -> None:
 def lines_of(alarm: dict[str, Any], now_ms: int) -> list[str]:
     """One alarm (`Alarm.body`) for a person, at most 80 columns wide."""
     level, since = alarm["level"], short_time(alarm["opened_ms"])
-    lines = [f"{alarm['id']}  level / cấp {level}  {since}  ({age(now_ms, alarm['opened_ms'])})"]
+    head = f"{alarm['id']}  level / cấp {level}  {since}  ({age(now_ms, alarm['opened_ms'])})"
+    about = f"{alarm['point']}  {alarm['indicator']}  ({alarm['rule']})"
     peak = f"worst / xấu nhất: {alarm['peak']:g}, {short_time(alarm['peak_ms'])}"
-    said = [alarm.get("text_vi", ""), alarm.get("text_en", ""), peak]
+    said = [alarm.get("text_vi", ""), alarm.get("text_en", ""), about, peak]
     if "acknowledged_ms" in alarm:
         said.append(f"seen by / đã xác nhận: {alarm.get('by', '?')}, {short_time(alarm['acknowledged_ms'])}")
+    lines = [head]
     for text in said:
         lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines

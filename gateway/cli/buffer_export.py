@@ -74,7 +74,7 @@ def export(
     place = place_of(site or None, db, "export")
     from buffer.inspect import read_only
 
-    with read_only(place.path) as connection, _target(out, force=force) as stream:
+    with read_only(place.path) as connection, whole_file(out, force=force) as stream:
         if connection.note:
             sys.stderr.write(f"{connection.note}\n")
         found = search_of(connection, wanted, history, newest_first=False)
@@ -103,7 +103,7 @@ def _shape(out: str, as_: str | None) -> str:
 
 
 @contextlib.contextmanager
-def _target(out: str, *, force: bool) -> Iterator[IO[bytes]]:
+def whole_file(out: str, *, force: bool) -> Iterator[IO[bytes]]:
     """Under another name until it is complete, so that nobody takes half a file for a whole one."""
     if out == "-":
         yield sys.stdout.buffer

@@ -14,12 +14,18 @@ from gateway.model.errors import Unsupported
 
 BOM = b"\xef\xbb\xbf"
 _PARTS = ("sum", "min", "max", "first", "last")
-_TEXTS = ("time", "window_start", "point", "indicator", "tags", "unit", "quality", "reasons", "lane", "stored")
+_MEANING = (
+    "limit_status", "limit_op", "limit", "limit_profile", "revision", "detail", "alarm", "alarm_id", "alarm_text",
+)  # fmt: skip
+_TEXTS = (
+    "time", "window_start", "point", "indicator", "tags", "unit", "quality", "reasons", "lane", "stored",
+    "limit_status", "limit_op", "limit_profile", "detail", "alarm", "alarm_id", "alarm_text",
+)  # fmt: skip
 _MEASURED = (
     "time", "time_ms", "window_start", "window_start_ms", "point", "indicator", "tags", "value", "unit", "quality",
     "reasons", "readings", "readings_expected", *_PARTS,
 )  # fmt: skip
-RECORD = ("rid", *_MEASURED, "lane", "waits", "stored", "stored_ms")
+RECORD = ("rid", *_MEASURED, "lane", "waits", "stored", "stored_ms", *_MEANING)
 WINDOW = ("span_s", *_MEASURED)
 
 
@@ -55,6 +61,23 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "waits": row.get("waits"),
         "stored": _local(row.get("at_ms")),
         "stored_ms": row.get("at_ms"),
+        **_meaning(row),
+    }
+
+
+def _meaning(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What only derived indicators and alarms have."""
+    limit, alarm, detail = row.get("lm") or {}, row.get("al") or {}, row.get("d")
+    return {
+        "limit_status": limit.get("st"),
+        "limit_op": limit.get("op"),
+        "limit": limit.get("lim"),
+        "limit_profile": limit.get("pf"),
+        "revision": row.get("rv"),
+        "detail": json.dumps(detail, ensure_ascii=False) if detail else None,
+        "alarm": alarm.get("st"),
+        "alarm_id": alarm.get("id"),
+        "alarm_text": alarm.get("text", {}).get("vi"),
     }
 
 
@@ -84,7 +107,8 @@ class CsvSheet:
             stream.write(BOM)
         self._text = TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="", write_through=True)
         self._columns = columns
-        self._foreign = ("point", "indicator", "tags", "value", "unit", "reasons", "waits")  # not made here, or no word
+        foreign = ("point", "indicator", "tags", "value", "unit", "reasons", "waits", *_MEANING)
+        self._foreign = foreign  # not made here, or no word
         self._comma = comma
         self._csv = csv.writer(self._text, delimiter=";" if comma else ",")
         self._csv.writerow(columns)
@@ -94,7 +118,7 @@ class CsvSheet:
             for column in self._foreign:
                 row[column] = safe(row[column])
             if self._comma:
-                for column in ("value", *_PARTS):
+                for column in ("value", "limit", *_PARTS):
                     if isinstance(row[column], float):
                         row[column] = repr(row[column]).replace(".", ",")
             self._csv.writerow([row[column] for column in self._columns])
@@ -157,7 +181,7 @@ class ParquetSheet:
     def _type(self, name: str) -> Any:
         if name in {"time", "window_start", "stored"}:
             return self._arrow.timestamp("ms", tz="UTC")
-        if name in {"value", *_PARTS}:
+        if name in {"value", "limit", *_PARTS}:
             return self._arrow.float64()
         if name == "waits":
             return self._arrow.bool_()

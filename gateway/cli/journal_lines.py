@@ -88,7 +88,8 @@ def _command(content: Mapping[str, Any]) -> str:
     by = f"{content['by']} @ {content['iss']}" if content["by"] else content["iss"]
     said = f", “{content['asked']}”" if content["asked"] else ""
     why = f": {content['why']}" if content["why"] else ""
-    return f"{content['state']}: {content['op']} {', '.join(targets[:SHOWN_TARGETS])}{more}, by {by}{said}{why}"
+    about = " ".join((content["op"], *([", ".join(targets[:SHOWN_TARGETS])] if targets else [])))
+    return f"{content['state']}: {about}{more}, by {by}{said}{why}"
 
 
 def _target(result: Mapping[str, Any]) -> str:
@@ -106,7 +107,7 @@ def _violation(content: Mapping[str, Any]) -> str:
     limit = content["limit"]
     return (
         f"{content['id']} {content['state']}: {content['place']} {content['indicator']} "
-        f"{content['peak']} {content['unit']}, limit {limit['op']} {limit['value']} ({limit['profile']})"
+        f"{content['peak']:.6g} {content['unit']}, limit {limit['op']} {limit['value']:.6g} ({limit['profile']})"
     )
 
 

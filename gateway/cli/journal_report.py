@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -14,7 +15,8 @@ from typing import TextIO
 
 from buffer import journal
 from buffer.journal import Choice, Row, Verdict
-from gateway.cli.journal_lines import fault, stamp
+from gateway.cli.journal_lines import fault
+from gateway.indicators.periods import LOCAL
 from gateway.model.violation import Violation, ViolationState
 
 STATES: Mapping[str, tuple[str, str]] = {
@@ -246,12 +248,13 @@ def _both(words: Mapping[str, tuple[str, str]], code: str) -> str:
 
 
 def _when(at_ms: int) -> str:
-    """22/11/2026 08:00:05 +07:00"""
-    text = stamp(at_ms, "seconds")
-    if "T" not in text:
-        return text
-    day, _, rest = text.partition("T")
-    return f"{'/'.join(reversed(day.split('-')))} {rest[:8]} {rest[8:]}"
+    """22/11/2026 08:00:05 +07:00: what is signed is in local time, whatever the gateway's own clock shows. A damaged
+    entry may hold any number."""
+    try:
+        at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+        return f"{at.astimezone(LOCAL):%d/%m/%Y %H:%M:%S} +07:00"
+    except (OverflowError, ValueError):
+        return str(at_ms)
 
 
 def _span(seconds: float) -> str:
@@ -262,8 +265,8 @@ def _span(seconds: float) -> str:
 
 
 def _figure(value: float) -> str:
-    """With all its digits and a decimal point, as it is in the journal."""
-    return repr(value).removesuffix(".0")
+    """With a decimal point, and so many digits that no excess is rounded away; means have more, which say nothing."""
+    return min(repr(value).removesuffix(".0"), f"{value:.10g}", key=len)
 
 
 def _kept(value: float, op: str, limit: float) -> bool:

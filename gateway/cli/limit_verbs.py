@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,15 +55,48 @@ def show(
         print_json({**_head(profile), "rows": [_row(row) for row in profile.each]})
         return
     print(f"{profile.profile} v{profile.version}: {profile.title_en} / {profile.title_vi}")
-    print(f"{profile.document}{_dates(profile)}")
+    print(_wrapped(f"{profile.document}{_dates(profile)}", ""))
     for text in (profile.source, profile.note_en, profile.note_vi):
         if text:
-            print(f"  {text}")
+            print(_wrapped(text, "  "))
     for row in profile.each:
-        mark = " / ".join(MARKS[str(row.mark)])
-        print(f"{'●' if row.trusted else '○'} {row.key}: {_numbers(row)} {row.unit} [{mark}]{_until(row)}")
-    print("● judges / có đánh giá   ○ only when confirmed / chỉ khi được xác nhận")
-    print("number? from memory / số có dấu ? lấy từ trí nhớ")
+        print(f"{'●' if row.trusted else '○'} {row.key}: {_numbers(row)} {row.unit} [{_mark(row)}]{_until(row)}")
+    print(_legend(profile))
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text, 80, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _mark(row: Row) -> str:
+    """How certain the numbers of a row are; of several levels, the least certain one is not passed over."""
+    levels = [level.mark or row.mark for level in row.levels] or [row.mark]
+    unsure = [mark for mark in levels if not mark.trusted]
+    en, vi = MARKS[str(unsure[0] if unsure else levels[0])]
+    return f"partly {en} / một phần {vi}" if unsure and len(unsure) < len(levels) else f"{en} / {vi}"
+
+
+def _legend(profile: LimitProfile) -> str:
+    lines = ["● judges / có đánh giá   ○ only when confirmed / chỉ khi được xác nhận"]
+    if any(row.scaled for row in profile.each):
+        lines.append("x Kq x Kf: only with `factors:` / chỉ khi khai báo `factors:` {kq: 0.9, kf: 1.1}")
+    if any(row.given for row in profile.each):
+        lines.append("from the site / do điểm khai báo: `values:`, `permit:`")
+    unsure = next((row for row in profile.each if not row.trusted), None)
+    if unsure is not None:
+        which = unsure.station or unsure.code
+        lines += [
+            "? from memory: compare with the official text, then in the site file:",
+            "? lấy từ trí nhớ: đối chiếu với văn bản gốc, rồi ghi vào tệp cấu hình:",
+            "  limits:",
+            f"    - profile: {profile.profile}",
+            *([f"      station: {unsure.station}"] if unsure.station else []),
+            *([f"      class: {unsure.class_}"] if unsure.class_ else []),
+            f'      confirmed: {{by: "...", on: 2026-01-31, document: "...", rows: ["{which}"]}}',
+        ]
+    return "\n".join(lines)
 
 
 def _dates(profile: LimitProfile) -> str:
@@ -81,9 +115,8 @@ def _until(row: Row) -> str:
 def _numbers(row: Row) -> str:
     if row.given:
         return f"{row.op} from the site / do điểm khai báo"
-    levels = [f"{level.at:g}" if (level.mark or row.mark).trusted else f"{level.at:g}?" for level in row.levels] or [
-        f"{number:g}" for number in row.numbers
-    ]
+    marks = [level.mark or row.mark for level in row.levels] or [row.mark]
+    levels = [f"{at:g}{'' if mark.trusted else '?'}" for at, mark in zip(row.numbers, marks, strict=True)]
     return f"{row.op} {' / '.join(levels)}{' x Kq x Kf' if row.scaled else ''}"
 
 

@@ -87,8 +87,9 @@ def _sources(sources: dict[str, Any], now_ms: int) -> Any:
 
 def _points(points: dict[str, Any]) -> Any:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
+
+    from gateway.cli.read_view import value_text
 
     table = Table(
         "point",
@@ -103,6 +104,6 @@ def _points(points: dict[str, Any]) -> Any:
         why = f" ({', '.join(point['f'])})" if point["f"] else ""
         unit = point.get("u", "1")
         unit = "" if unit == "1" else f" {unit}"
-        value = "-" if point["v"] is None else f"{escape(str(point['v']))}{unit}"
+        value = "-" if point["v"] is None else f"{value_text(point['v'])}{unit}"
         table.add_row(name, value, f"{point['q']}{why}", short_time(point["at_ms"]))
     return table

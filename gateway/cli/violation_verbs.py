@@ -35,7 +35,9 @@ def list_(file: _SITE = None, *, db: _DB = None, as_json: _JSON = False) -> None
         )
         return
     for one in found:
-        print(_line(one))
+        by = one.get("acknowledged_by")
+        seen = f"  seen by / đã xác nhận: {by}" if by else ""
+        print(_line({**one, "state": _lasting(one)}) + printable(seen))
     if not found:
         print("no violations / chưa có vi phạm nào")
 
@@ -54,8 +56,9 @@ def show(violation: _ID, file: _SITE = None, *, db: _DB = None, as_json: _JSON =
     for entry in entries:
         print(_line(entry))
         limit, last = entry.get("limit", {}), entry.get("remarks")
+        basis = " ".join(str(limit[key]) for key in ("basis", "clause", "permit") if limit.get(key))
         print(f"    n {entry.get('n')}/{entry.get('expected')}, mean / trung bình {_number(entry.get('mean'))}, "
-              f"{printable(str(limit.get('basis', '')))} {printable(str(limit.get('clause', '')))}")  # fmt: skip
+              f"{printable(basis)}")  # fmt: skip
         if last:
             print(f"    {printable(str(last))}")
 
@@ -65,6 +68,7 @@ def ack(
     file: Annotated[Path, typer.Argument(help="The site file. / Tệp cấu hình điểm.")],
     remarks: Annotated[str, typer.Option("--remarks", "-m", help="What is to be said of it. / Ghi chú.")] = "",
     *,
+    by: Annotated[str | None, typer.Option("--by", help="Who has seen it, if not this user. / Người xác nhận.")] = None,
     as_json: _JSON = False,
 ) -> None:
     """Say that you have seen a violation; it stays open while it lasts. / Xác nhận đã biết vi phạm."""
@@ -72,7 +76,8 @@ def ack(
     from gateway.api import SOCKET_NAME, tell
 
     socket = load_site(file).state_dir / SOCKET_NAME
-    result = asyncio.run(tell(socket, "violation.ack", {"id": violation, "remarks": remarks}, 30.0))
+    said = {"id": violation, "remarks": remarks, **({"by": by} if by else {})}
+    result = asyncio.run(tell(socket, "violation.ack", said, 30.0))
     if as_json:
         print_json(result)
     else:
@@ -100,6 +105,12 @@ def _records(store: Path) -> dict[str, list[dict[str, Any]]]:
             if "id" in row.content:
                 found.setdefault(str(row.content["id"]), []).append(row.content)
     return found
+
+
+def _lasting(one: dict[str, Any]) -> Any:
+    """That somebody has seen it does not say whether it is over."""
+    seen = one.get("state") == "acknowledged"
+    return ("opened" if one.get("end_ms") is None else "closed") if seen else one.get("state")
 
 
 def _line(one: dict[str, Any]) -> str:

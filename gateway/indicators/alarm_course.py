@@ -52,12 +52,12 @@ class Course:
         """Open, or on its way to be."""
         return self.alarm is not None or self.runs[0] is not None
 
-    def look(self, value: float | None, at_ms: int) -> Alarm | None:
-        """A value, or none, of this moment. The message that follows, if one does."""
+    def look(self, value: float | None, at_ms: int, of_ms: int | None = None) -> Alarm | None:
+        """A value, or none, of this moment. The message that follows, if one does. `of_ms`: see `Alarms.look`."""
         self.falls = [fall for fall in self.falls if at_ms - CALM_MS < fall <= at_ms]
         if not self.threshold.confirmed:
             return self.end(at_ms, Ending.UNCONFIRMED)
-        if not self.threshold.in_force(at_ms):
+        if not self.threshold.in_force(at_ms if of_ms is None else of_ms):
             return self.end(at_ms, Ending.EXPIRED)
         if value is None:
             return None

@@ -32,15 +32,18 @@ class Alarms:
         }
         self._hot: set[str] = set()
 
-    def look(self, signal_id: str, value: float | None, at_ms: int, *, unknown: bool = False) -> list[Alarm]:
+    def look(
+        self, signal_id: str, value: float | None, at_ms: int, *, unknown: bool = False, of_ms: int | None = None
+    ) -> list[Alarm]:
         """The messages that follow from one value, in ms UTC of its own. None, not a number, or `unknown`: nobody
-        knows, which raises nothing and clears nothing."""
+        knows, which raises nothing and clears nothing. `of_ms`: when a rule must be in force to judge it, if not at
+        `at_ms`: a mean ends where the next rule begins."""
         courses = self._courses.get(signal_id)
         if not courses:
             return []
         if unknown or (value is not None and not isfinite(value)):
             value = None
-        said = [message for course in courses if (message := course.look(value, at_ms))]
+        said = [message for course in courses if (message := course.look(value, at_ms, of_ms))]
         self._warm(signal_id)
         return said
 

@@ -29,7 +29,7 @@ Codes = Annotated[tuple[CodePattern, ...], BeforeValidator(_as_tuple), Field(min
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Entry(Strict):

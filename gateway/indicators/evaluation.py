@@ -10,30 +10,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.indicators.alarms import Alarms
-from gateway.indicators.engine import Engine
+from gateway.indicators.engine import Computed, Engine
+from gateway.indicators.limit_profiles import UPWARD
+from gateway.indicators.thresholds import last_ms
 from gateway.indicators.violations import Violations
 from gateway.model.alarm import Alarm
 from gateway.model.clock import Clock
 from gateway.model.indicator import Indicator
 from gateway.model.limit import Threshold
-from gateway.model.measure import Quality, Reading, Signal
+from gateway.model.measure import Kind, Quality, Reading, Reason, Signal
 from gateway.model.ports import Keepsakes
 from gateway.model.violation import Violation
 
 KEEPSAKE = "violations"
+AFTER_MS = 60_000
+"""So long after an event its last values have been computed."""
 
 
 @dataclass(slots=True)
 class Said:
-    """What one turn brings, to be stored together. `keep`: keepsakes by name. Alarms have a keepsake of their own."""
+    """What one turn brings, to be stored together. `again`: indicators that were said before; values came late.
+    `keep`: keepsakes by name. Alarms have a keepsake of their own."""
 
     indicators: list[Indicator] = field(default_factory=list)
+    again: list[Indicator] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     keep: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.indicators or self.alarms or self.violations or self.keep)
 
 
 class Evaluation:
@@ -50,13 +53,17 @@ class Evaluation:
         by_id = {signal.id: signal for signal in (*signals, *(one.signal for one in derived))}
         self.alarms = Alarms({**single, **{one.signal.id: one.thresholds for one in derived}}, by_id)
         self.violations = Violations(derived, site)
+        self._ends = {one.signal.id: one.active.end_ms for one in derived if one.active is not None}
         self._inputs = {one.signal.id: [signal.id for signal in one.signals] for one in derived}
 
-    async def restore(self, keepsakes: Keepsakes) -> None:
-        """Goes on from what the last start kept; to be called once, before anything else. Alarms are restored by
-        whoever says what follows from it."""
+    async def restore(self, keepsakes: Keepsakes) -> Said:
+        """Goes on from what the last start kept; to be called once, before anything else. From now on what falls due is
+        made up for, also if the first period has not ended yet. Alarms are restored by whoever says what follows from
+        it."""
         self.engine.restore(await keepsakes.recall(self.engine.NAME))
-        self.violations.restore(await keepsakes.recall(KEEPSAKE) or {})
+        withdrawn = self.violations.restore(await keepsakes.recall(KEEPSAKE) or {})
+        kept = {KEEPSAKE: self.violations.state()} if withdrawn else {}
+        return Said(violations=withdrawn, keep=self._kept() | kept)
 
     @property
     def hot(self) -> frozenset[str]:
@@ -69,23 +76,42 @@ class Evaluation:
 
     def take(self, windows: Iterable[Indicator]) -> dict[str, dict[str, Any]]:
         """Windows that are about to be stored: what came late is computed again later. Returns what to keep."""
-        return self.engine.take(windows)
+        return self._kept() if self.engine.take(windows) else {}
 
-    async def turn(self) -> Said:
-        """Everything that is due."""
-        computed = await self.engine.advance()
-        said = Said(keep=computed.keep)
-        for derived, indicator in computed.found:
+    def say(self, computed: Computed) -> Said:
+        """What follows from what was computed. It counts as said from now on."""
+        said = Said()
+        for derived, indicator, again in self.engine.settle(computed):
             if derived.published:
-                said.indicators.append(indicator)
+                (said.again if again else said.indicators).append(indicator)
             if not derived.thresholds:
                 continue
             said.violations += self.violations.look(derived, indicator)
-            if not indicator.revision:  # an alarm is about now
-                said.alarms += self.alarms.look(derived.signal.id, _number(indicator), indicator.end_ms)
+            if not again:  # an alarm is about now
+                value = _of_derived(indicator, derived.thresholds)
+                said.alarms += self.alarms.look(derived.signal.id, value, indicator.end_ms, of_ms=last_ms(indicator))
+        if computed.found or computed.late:
+            said.keep = self._kept()
         if self.violations.changed:
             said.keep[KEEPSAKE] = self.violations.state()
         return said
+
+    def after_events(self) -> Said | None:
+        """The ends of alarms and violations whose event is over: nothing will be computed any more that would end them.
+        None where there are none."""
+        until_ms = self._clock.now_ms() - AFTER_MS
+        over = {name: end_ms for name, end_ms in self._ends.items() if end_ms < until_ms}
+        alarming = {alarm.signal for alarm in self.alarms.open()} & over.keys()
+        said = Said(
+            alarms=[message for name in sorted(alarming) for message in self.alarms.look(name, None, over[name])],
+            violations=self.violations.cease(over),
+        )
+        if said.violations:
+            said.keep[KEEPSAKE] = self.violations.state()
+        return said if said.alarms or said.violations else None
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        return {self.engine.NAME: self.engine.state()}
 
     def acknowledge(self, violation: str, by: str, remarks: str) -> Said:
         """A person has seen a violation. Raises NoSuchViolation."""
@@ -99,3 +125,14 @@ def _number(found: Reading | Indicator) -> float | None:
     if value is None or isinstance(value, str) or found.quality is Quality.BAD:
         return None
     return float(value)
+
+
+def _of_derived(indicator: Indicator, thresholds: Iterable[Threshold]) -> float | None:
+    """The same of a derived value. One of too few readings is unknown, as its verdict is; but a sum that is beyond a
+    limit already is at least so much."""
+    value = _number(indicator)
+    if value is None or Reason.PARTIAL not in indicator.reasons:
+        return value
+    grows = indicator.signal.kind in (Kind.SUM, Kind.COUNT, Kind.DELTA)
+    is_beyond = any(one.limit.op in UPWARD and not one.limit.is_met(value) for one in thresholds)
+    return value if grows and is_beyond else None

@@ -22,7 +22,7 @@ from gateway.model.measure import Kind, Quality, Reason, Signal, Value
 class Params(BaseModel):
     """What a site may tell a formula (`with:`). Formulas without any take this one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ document and confirmed it in the site file.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -13,14 +14,18 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from gateway.indicators.catalogue import Code, Strict
 from gateway.indicators.periods import DAY_S, clock_s, seconds
 
 Op = Literal["<", "<=", ">", ">="]
+OUR_PROPOSAL: Final = "our proposal / đề xuất của chúng tôi"
+"""The basis of a number that no document gives."""
 UPWARD: Final = frozenset({"<", "<="})
 """Here the wrong side is above."""
+PLACES: Final = frozenset({"level", "roman", "name", "point", "value", "limit"})
+"""What may stand in braces in a text: `alarm_texts.said` fills it in."""
 
 
 class Mark(StrEnum):
@@ -103,6 +108,13 @@ class Row(Strict):
     communes: tuple[Annotated[str, Field(pattern=r"^[0-9]{5}$")], ...] = ()
     text_en: str = ""
     text_vi: str = ""
+
+    @field_validator("text_en", "text_vi")
+    @classmethod
+    def _has_known_places(cls, text: str) -> str:
+        if unknown := set(re.findall(r"\{([^{}]*)\}", text)) - PLACES:
+            raise ValueError(f"{{{min(unknown)}}} is never filled in; there are {', '.join(sorted(PLACES))}")
+        return text
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -34,7 +36,8 @@ class Need(NamedTuple):
         """The length of windows that will do: what only folds may fold from what is folded already, where no boundary
         cuts into it."""
         if self.formula.grain_s:
-            return self.formula.grain_s
+            fitting = [s for s in TIERS_S if s <= self.formula.grain_s and self.period.every_s % s == 0]
+            return fitting[-1] if fitting else 60
         aligned = [s for s in TIERS_S if self.period.every_s % s == 0 and self.period.length_s >= 12 * s]
         return aligned[-1] if aligned else 60
 
@@ -63,15 +66,11 @@ class Reader:
                 start_ms, end_ms, ids = wanted.get(length_s, (need.start_ms, need.span.end_ms, set()))
                 ids.add(signal.id)
                 wanted[length_s] = min(start_ms, need.start_ms), max(end_ms, need.span.end_ms), ids
-        rows: dict[tuple[str, int], list[Indicator]] = {}
-        for length_s, (start_ms, end_ms, ids) in wanted.items():
-            for window in await self._history.windows(start_ms, end_ms, span_s=length_s, signals=ids):
-                rows.setdefault((window.signal.id, length_s), []).append(window)
-        return {
-            (number, signal.id): Track(signal, _visible(rows.get((signal.id, lengths[number, signal.id]), ()), need))
-            for number, need in enumerate(needs)
-            for signal in need.signals
+        rows = {
+            length_s: await self._history.windows(start_ms, end_ms, span_s=length_s, signals=ids)
+            for length_s, (start_ms, end_ms, ids) in wanted.items()
         }
+        return await asyncio.to_thread(_tracks, needs, lengths, rows)  # of a day they are many
 
     def _length(self, signal: Signal, need: Need) -> int:
         """The length of windows to read for a signal."""
@@ -85,5 +84,26 @@ class Reader:
         return fitting[-1] if fitting else signal.window_s
 
 
-def _visible(rows: Iterable[Indicator], need: Need) -> list[Indicator]:
-    return [w for w in rows if w.end_ms <= need.span.end_ms and (w.start_ms or 0) >= need.start_ms]
+def _tracks(
+    needs: Sequence[Need], lengths: Mapping[tuple[int, str], int], rows: Mapping[int, Iterable[Indicator]]
+) -> dict[tuple[int, str], Track]:
+    """`rows` by their length, in the order of their ends."""
+    by_signal: dict[tuple[str, int], list[Indicator]] = {}
+    for length_s, windows in rows.items():
+        for window in windows:
+            by_signal.setdefault((window.signal.id, length_s), []).append(window)
+    return {
+        (number, signal.id): Track(signal, _visible(by_signal.get((signal.id, lengths[number, signal.id]), []), need))
+        for number, need in enumerate(needs)
+        for signal in need.signals
+    }
+
+
+def _visible(rows: Sequence[Indicator], need: Need) -> list[Indicator]:
+    first = bisect_right(rows, need.start_ms, key=_end_ms)
+    last = bisect_right(rows, need.span.end_ms, key=_end_ms)
+    return [window for window in rows[first:last] if (window.start_ms or 0) >= need.start_ms]
+
+
+def _end_ms(window: Indicator) -> int:
+    return window.end_ms

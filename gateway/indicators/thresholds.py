@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from gateway.indicators.limit_profiles import UPWARD, LimitProfile, LimitUse, Row, in_order
+from gateway.indicators.limit_profiles import OUR_PROPOSAL, UPWARD, LimitProfile, LimitUse, Mark, Row, in_order
 from gateway.indicators.periods import LOCAL, clock_s, seconds
 from gateway.model.indicator import Indicator
 from gateway.model.limit import Limit, LimitStatus, Threshold, Verdict
@@ -96,7 +96,7 @@ def _threshold(use: LimitUse, profile: LimitProfile, row: Row) -> Threshold | No
         op=row.op,
         value=found.levels[0],
         over_s=row.over_s,
-        basis=profile.document,
+        basis=OUR_PROPOSAL if row.mark is Mark.PROPOSAL and not found.permit else profile.document,
         clause=row.clause,
         profile=f"{profile.profile} v{profile.version}",
         permit=found.permit,

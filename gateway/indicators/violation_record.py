@@ -123,7 +123,16 @@ def _disjoint(readings: list[list[Any]]) -> list[list[Any]]:
             kept.pop()
         if not kept or one[0] >= kept[-1][1]:
             kept.append(one)
+        elif one[1] > kept[-1][1]:
+            kept.append(_rest(one, kept[-1][1]))
     return kept
+
+
+def _rest(one: list[Any], from_ms: int) -> list[Any]:
+    """What of a running mean is not of time that was told already, by its share."""
+    share = (one[1] - from_ms) / (one[1] - one[0])
+    n = round(one[3] * share)
+    return [from_ms, one[1], one[2] * n / one[3] if one[3] else 0.0, n, one[4], max(n, round(one[5] * share))]
 
 
 def _joined(readings: list[list[Any]]) -> list[list[Any]]:

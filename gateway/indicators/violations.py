@@ -15,6 +15,7 @@ late       a window that is said again (`revision`) replaces what was judged of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -27,6 +28,8 @@ from gateway.model.errors import GatewayError
 from gateway.model.indicator import Indicator
 from gateway.model.limit import LimitStatus, Threshold, Verdict
 from gateway.model.violation import Violation, ViolationState
+
+log = logging.getLogger("indicators")
 
 State = dict[str, Any]
 """{"count": violations ever, "open": {key: record}, "closed": [record, ...], "days": {date: older ones}}; {} at the
@@ -141,18 +144,19 @@ class Violations:
         self._limits = {one.signal.id: [limit for limit in one.thresholds if limit.violation] for one in derived}
         self._site, self._bottle = site, bottle
         self._state: State = {}
-        self._withdrawn: list[Violation] = []
         self.changed = False
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what was kept. What no limit speaks of any more is closed with the next look."""
+    def restore(self, state: Mapping[str, Any]) -> list[Violation]:
+        """Goes on from what was kept; what of it cannot be read is left out. Returns the ends of those that no limit
+        speaks of any more."""
         keys = {key_of(signal, limit.id) for signal, limits in self._limits.items() for limit in limits}
-        self._state, self._withdrawn = withdraw(state, keys)
-        self.changed = bool(self._withdrawn)
+        self._state, withdrawn = withdraw(_readable(state), keys)
+        self.changed = bool(withdrawn)
+        return withdrawn
 
     def look(self, derived: Derived, indicator: Indicator) -> list[Violation]:
         """What a value brings to the journal."""
-        said, self._withdrawn = self._withdrawn, []
+        said: list[Violation] = []
         for limit in self._limits.get(derived.signal.id, ()):
             one = Fed(
                 site=self._site,
@@ -161,12 +165,28 @@ class Violations:
                 verdict=judge(limit, indicator),
                 bottle=self._bottle(indicator.end_ms),
             )
-            concerned = one.key in self._state.get("open", {}) or one.verdict.status is LimitStatus.UNMET
-            if concerned or indicator.revision:
+            if one.verdict.status is LimitStatus.UNMET or self._is_known(one):
                 self._state, entries = follow(self._state, one)
                 said += entries
                 self.changed = True
         return said
+
+    def cease(self, signals: Collection[str]) -> list[Violation]:
+        """Closes what is open of these signals: no value of them comes any more."""
+        ended = {key_of(name, limit.id) for name in signals for limit in self._limits.get(name, ())}
+        opened = self._state.get("open", {}).keys()
+        if opened.isdisjoint(ended):
+            return []
+        self._state, said = withdraw(self._state, opened - ended)
+        self.changed = True
+        return said
+
+    def _is_known(self, fed: Fed) -> bool:
+        """Whether there is a violation that this may change; of a week that came late there are thousands of windows,
+        and mostly there is none."""
+        if fed.key in self._state.get("open", {}):
+            return True
+        return bool(fed.window.revision) and any(one["key"] == fed.key for one in self._state.get("closed", ()))
 
     def acknowledge(self, violation: str, by: str, at_ms: int, remarks: str = "") -> list[Violation]:
         """Raises NoSuchViolation."""
@@ -185,6 +205,30 @@ class Violations:
 
     def count_30d(self, at_ms: int) -> int:
         return count_30d(self._state, at_ms)
+
+
+# --- what was kept --------------------------------------------------------------------------------------------------
+
+
+def _readable(state: Mapping[str, Any]) -> State:
+    """What could not be followed would end the gateway, and at each start again."""
+    count, opened, closed, days = (state.get(name) for name in ("count", "open", "closed", "days"))
+    pairs = opened.items() if isinstance(opened, Mapping) else ()
+    return {
+        "count": count if isinstance(count, int) else 0,
+        "open": {key: record for key, record in pairs if _reads(record)},
+        "closed": [record for record in closed if _reads(record)] if isinstance(closed, list) else [],
+        "days": {day: n for day, n in days.items() if isinstance(n, int)} if isinstance(days, Mapping) else {},
+    }
+
+
+def _reads(record: Any) -> bool:
+    try:
+        record_of(record, ViolationState.EXTENDED)
+        return bool(record["key"]) and record["said_ms"] + (record["end_ms"] or 0) >= 0
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        log.warning("what was kept of a violation cannot be read, it is left out: %r", error)
+        return False
 
 
 # --- steps; they change the new state -------------------------------------------------------------------------------

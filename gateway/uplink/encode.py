@@ -208,15 +208,18 @@ def catalogue(
     signals: Iterable[Signal],
     *,
     geo: Mapping[str, Any] | None = None,
+    meanings: Mapping[str, Any] | None = None,
 ) -> Catalogue:
     """The retained `cat/1` message: points, indicators, units, kinds, periods, names, place.
 
     `place` holds province and commune codes (strings) and lat, lon in degrees, with names and the list they come from;
-    `geo`, a GeoJSON FeatureCollection, holds zones, routes and where points are (`config.geography`). The hash depends
-    on the content only, not on the order of the signals.
+    `geo`, a GeoJSON FeatureCollection, holds zones, routes and where points are (`config.geography`); `meanings`, what
+    codes, agencies and limits are (`config.meanings`). The hash depends on the content only, not on the order of the
+    signals.
     """
     points = [_point(signal) for signal in sorted(signals, key=lambda signal: signal.id)]
-    content = {"gw": gateway, "site": site, "place": dict(place), **({"geo": geo} if geo else {}), "points": points}
+    about = {**({"geo": geo} if geo else {}), **(meanings or {})}
+    content = {"gw": gateway, "site": site, "place": dict(place), **about, "points": points}
     digest = sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
     return Catalogue(_message({"s": "cat/1", "cat": digest, **content}), digest)
 

@@ -53,6 +53,7 @@ async def test_open_alarms_are_listed_and_acknowledged(tmp_path: Path) -> None:
         )
     assert [code for code, _, _ in (listed, as_json, seen, wrong)] == [0, 0, 0, 1]
     assert all(word in listed[1] for word in (ALARM.id, "cấp 2", "2 min", "Báo động II", "Flood II"))
+    assert "bridge/level  water.level  (flood/bridge)" in listed[1], "a text of one's own may not say where"
     assert json.loads(as_json[1])["alarms"] == [ALARM.body()]
     assert "acknowledged by Lê A" in seen[1]
     assert "Lê A đã xác nhận" in seen[1]

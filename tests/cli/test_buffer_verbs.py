@@ -138,6 +138,27 @@ def test_a_name_never_becomes_a_formula() -> None:
     assert second["value"] == "-1.5", "a number is one"
 
 
+def test_what_came_of_a_limit_and_what_an_alarm_says_is_exported_too() -> None:
+    from gateway.cli.buffer_files import RECORD, CsvSheet, ParquetSheet
+
+    judged = {"rid": 1, "t1": 0, "pt": "a", "v": 81, "rv": 2, "d": {"dominant": "=pm25"},
+              "lm": {"st": "unmet", "op": "<=", "lim": 75, "over": 0, "pf": "permit v1"}}  # fmt: skip
+    alarm = {"rid": 2, "t1": 0, "pt": "a", "v": 2, "al": {"st": "raised", "id": "x-1", "text": {"vi": "=Nóng"}}}
+    stream = io.BytesIO()
+    sheet = CsvSheet(stream, RECORD)
+    sheet.write([judged, alarm])
+    sheet.close()
+    first, second = csv.DictReader(io.StringIO(stream.getvalue().decode("utf-8-sig")))
+    said = [first[name] for name in ("limit_status", "limit_op", "limit", "limit_profile", "revision", "detail")]
+    assert said == ["unmet", "<=", "75", "permit v1", "2", '{"dominant": "=pm25"}']
+    assert [second[name] for name in ("alarm", "alarm_id", "alarm_text", "limit")] == ["raised", "x-1", "'=Nóng", ""]
+    whole = io.BytesIO()
+    table = ParquetSheet(whole, RECORD)
+    table.write([judged, alarm])
+    table.close()
+    assert pyarrow.parquet.read_table(whole).column("limit").to_pylist() == [75.0, None]
+
+
 def test_history_goes_to_parquet_and_json_lines(store: Path, tmp_path: Path) -> None:
     assert (buffer("export", tmp_path / "h.parquet", "--history", "1min", store=store))[0] == 0
     table = pyarrow.parquet.read_table(tmp_path / "h.parquet")

@@ -330,3 +330,10 @@ def test_whatever_became_of_what_was_kept_alarms_go_on(data: st.DataObject, is_o
     messages = fed(again, [3.6] * 20 + [1.0] * 500, from_ms=NOW + HOUR_MS, every_s=20)
     assert messages[-1].state is AlarmState.CLEARED
     assert again.open() == []
+
+
+def test_a_mean_is_held_against_the_rule_of_its_own_time_not_of_the_one_that_begins_as_it_ends() -> None:
+    tonight = replace(RULE, hold_s=0, from_ms=NOW)
+    alarms = alarms_of(tonight)
+    assert alarms.look(LEVEL.id, 2.6, NOW, of_ms=NOW - 1) == []
+    assert told(alarms.look(LEVEL.id, 2.6, NOW + HOUR_MS, of_ms=NOW + HOUR_MS - 1)) == [("raised", 1, 3600)]

@@ -69,9 +69,10 @@ def test_the_stage_is_told_in_the_stations_datum_whatever_the_unit() -> None:
 
 
 def test_without_a_levelled_zero_nothing_is_held_against_absolute_levels() -> None:
-    for name in ("flood_alarm", "flood_margin", "flood_eta_next"):
+    for name in ("flood_stage", "flood_alarm", "flood_margin", "flood_eta_next"):
         result = computed(name, [9.0] * 10, GIANG)
         assert (result.value, result.detail["why"]) == (None, "zero_not_levelled"), name
+    assert computed("flood_stage", [9.0] * 10, GIANG, **LEVELLED).value is not None
 
 
 def test_levels_that_nobody_confirmed_judge_nothing() -> None:

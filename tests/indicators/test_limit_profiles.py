@@ -71,7 +71,7 @@ TABLE: dict[str, dict[str, float | tuple[float, ...]]] = {
     "crowd-proposal": {"crowd.density_peak": (2.0, 3.5, 5.0), "crowd.capacity_rate": (80, 90, 100),
                        "visitors.capacity_rate": (80, 100), "queue.wait": 30},
     "traffic-proposal": {"traffic.speed_mean/>=": 10, "traffic.occupancy": 60, "traffic.queue_max": 300,
-                         "traffic.delay": 60},
+                         "traffic.delay": 60, "traffic.signal_fault": 0},
     "parking-proposal": {"parking.occupancy_rate": (90, 100)},
     "inundation-proposal": {"flood.inundation_depth": (5, 15, 30, 50), "flood.inundation_min": (30, 90)},
     "flood-watch-proposal": {
@@ -79,7 +79,8 @@ TABLE: dict[str, dict[str, float | tuple[float, ...]]] = {
         "flood.rain_3h": (70, 100), "flood.rain_6h": 150, "flood.rain_24h?": (50, 100),
     },
     "light-proposal": {"light.lit_rate/>=": 95, "light.schedule_dev": 10, "light.leak": 30, "light.day_burn_min": 0,
-                       "light.fault_overdue": 0, "light.cabinet_online/>=": 99},
+                       "light.fault_overdue": 0, "light.cabinet_online/>=": 99, "light.door_open": 0,
+                       "light.mains_loss": 0},
     "waste-proposal": {"waste.fill": 80, "wc.out_of_service": 0},
     "gateway-health": {"gw.clock_offset": 1, "gw.cert_days/>=": (90, 30, 7), "gw.disk_free/>=": (10, 5)},
     "data-quality": {"ww.data_capture_rate/>=?": 80, "ww.flow_balance": 20},
@@ -87,6 +88,7 @@ TABLE: dict[str, dict[str, float | tuple[float, ...]]] = {
                       "fire.pressure/>=": ()},
     "power-supply-proposal": {"gw.power_on_battery": 0, "gw.power_backup_h/>=": (1, 0.25)},
     "works-procedure": {"flood.reservoir_level": (), "flood.discharge": ()},
+    "cold-chain": {"health.cold_chain_temp/5m/>=?": 2, "health.cold_chain_temp/5m?": 8},
     "market-proposal": {"market.after_hours_min": 0, "market.encroach_min": 0, "traffic.veh_in_closed_min": 0},
     "construction-proposal": {"site.activity_index/>=": 30, "site.idle_days": 7, "site.out_of_hours_min": 0},
     "resources-licence": {"res.quota_rate": (80, 100), "res.water_quota_rate": (80, 100), "res.tonnes_day": (),
@@ -212,6 +214,13 @@ def test_the_permit_goes_before_the_rule() -> None:
             (60, "GPMT 123/GP-UBND", True, True)
         }
         assert {(t.limit.op, t.limit.value) for t in found["o/ph"]} == {(">=", 6.5), ("<=", 8.5)}
+
+
+def test_a_proposal_of_ours_never_travels_under_the_name_of_a_document() -> None:
+    share, balance = signal("ww.data_capture_rate", "%", "o/share"), signal("ww.flow_balance", "%", "o/balance")
+    found = thresholds([use(profile="data-quality")], PROFILES, [], [share, balance])
+    assert found["o/share"][0].limit.basis == "Thông tư 10/2021/TT-BTNMT"
+    assert found["o/balance"][0].limit.basis.startswith("our proposal")
 
 
 def test_another_unit_is_never_compared() -> None:

@@ -13,7 +13,7 @@ from gateway.indicators.book import FORMULAS
 from gateway.indicators.formula import Params, Result
 from gateway.indicators.formulas import aqi, wqi
 from gateway.indicators.formulas.water import ClassParams, WqiParams
-from gateway.model.measure import Quality
+from gateway.model.measure import Quality, Reason
 from tests.indicators.tracks import given, span, track
 from tests.indicators.vectors import vectors
 
@@ -82,6 +82,14 @@ def test_nitrate_counts_only_where_a_site_says_so_and_then_as_unsure() -> None:
     assert (told.value, told.detail["unsure"]) == (69, ["no3n"])
 
 
+def test_an_index_without_a_parameter_that_gave_nothing_is_uncertain() -> None:
+    """Without a silent pH the index would look better than it is."""
+    values = dict.fromkeys(("bod5", "cod", "toc", "no2n", "po4p"), 1.0)
+    silent = compute("vn_wqi_ref", WqiParams(), ph=None, **values)
+    assert (silent.quality, silent.detail["lacking"]) == (Quality.UNCERTAIN, ["ph"])
+    assert compute("vn_wqi_ref", WqiParams(), ph=7, **values).quality is Quality.GOOD
+
+
 def test_ph_alone_is_no_index() -> None:
     found = compute("vn_wqi_ref", WqiParams(), ph=7)
     assert (found.value, found.quality, found.detail["publishable"]) == (None, Quality.MISSING, False)
@@ -107,6 +115,16 @@ def test_a_cell_from_memory_decides_nothing_until_it_is_confirmed() -> None:
     alone = compute("class_qcvn08", ClassParams(), do=6.5)
     assert (alone.value, alone.quality, alone.detail["undecided"]) == (None, Quality.MISSING, ["do"])
     assert compute("class_qcvn08", ClassParams(confirm_memory=True), do=6.5).value == "A"
+
+
+def test_a_class_is_uncertain_where_a_parameter_was_not_decided_or_gave_nothing() -> None:
+    whole = compute("class_qcvn08", ClassParams(), ph=7, cod=8)
+    undecided = compute("class_qcvn08", ClassParams(), ph=7, cod=8, do=5.5)
+    silent = compute("class_qcvn08", ClassParams(), ph=7, cod=8, bod5=3, tp=0.05, tn=0.3, tss=None)
+    assert (whole.value, whole.quality) == ("A", Quality.GOOD)
+    assert (undecided.value, undecided.quality) == ("A", Quality.UNCERTAIN)
+    assert Reason.PARTIAL in undecided.reasons
+    assert (silent.value, silent.quality, silent.detail["not_measured"][0]) == ("A", Quality.UNCERTAIN, "toc")
 
 
 def test_a_name_from_memory_is_not_said_until_it_is_confirmed() -> None:

@@ -249,8 +249,8 @@ def _told(parts: Sequence[Part], lacking: Mapping[str, str], params: AqiParams) 
 
 _NOWCAST_BACK_S: Final = (aqi.NOWCAST_HOURS - 1) * HOUR_S
 FORMULAS: Final = (
-    Formula("air_mean", _mean, {"value": Role()}, HourlyParams),
-    Formula("nowcast", _nowcast, {"value": Role()}, HourlyParams, back_s=_NOWCAST_BACK_S),
-    Formula("vn_aqi_hour", _hourly_aqi, _ROLES, AqiParams, back_s=_NOWCAST_BACK_S),
-    Formula("vn_aqi_day", _daily_aqi, _ROLES, AqiParams, back_s=7 * HOUR_S),
+    Formula("air_mean", _mean, {"value": Role()}, HourlyParams, grain_s=300),
+    Formula("nowcast", _nowcast, {"value": Role()}, HourlyParams, back_s=_NOWCAST_BACK_S, grain_s=300),
+    Formula("vn_aqi_hour", _hourly_aqi, _ROLES, AqiParams, back_s=_NOWCAST_BACK_S, grain_s=300),
+    Formula("vn_aqi_day", _daily_aqi, _ROLES, AqiParams, back_s=7 * HOUR_S, grain_s=300),
 )

@@ -87,8 +87,8 @@ def _share_of_counts(span: Span, given: Given, _: Params) -> Result:
 
 
 def _weighed(span: Span, given: Given, _: Params) -> Result:
-    """The sum of single weighings, or the growth of a scale's running total, which no outage takes anything from. A scale
-    that weighed nothing and one that was not heard differ: see `readings`."""
+    """The sum of single weighings, or the growth of a scale's running total, which no outage takes anything from. A
+    scale that weighed nothing and one that was not heard differ: see `readings`."""
     tracks = given.all("value")
     folded = [track.over(span) for track in tracks]
     known = {track.signal.id: value for track in tracks if (value := _taken(track, span)) is not None}

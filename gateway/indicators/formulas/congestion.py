@@ -37,17 +37,27 @@ _VI = ("thông thoáng", "đông", "ùn ứ", "ùn tắc")
 
 
 class FlowParams(Params):
-    """All numbers are our proposal, made to be changed for each road."""
+    """Made to be changed for each road: no norm gives any of these numbers."""
 
-    slow_kmh: float = Field(10, gt=0, le=120, description="Slower than this is held up (ùn ứ, later ùn tắc).")
-    slow_occupancy: float = Field(60, gt=0, le=100, description="So is a detector occupied for more than this, in %.")
-    dense_kmh: float = Field(20, gt=0, le=120, description="Slower than this is dense (đông).")
-    dense_occupancy: float = Field(40, gt=0, le=100, description="So is an occupancy above this, in %.")
-    queue_m: float = Field(300, gt=0, description="A queue longer than this is a jam at once.")
-    slow_after_min: int = Field(5, ge=1, le=60, description="Minutes held up until it is said (ùn ứ).")
-    jam_after_min: int = Field(30, ge=1, le=110, description="Minutes held up until it is a jam (ùn tắc).")
-    clear_after_min: int = Field(5, ge=1, le=60, description="Minutes not held up until it is over.")
-    lost_after_min: int = Field(5, ge=1, le=60, description="Minutes without data until nothing is known any more.")
+    slow_kmh: float = Field(
+        10, gt=0, le=120, description="Slower than this is held up (ùn ứ, later ùn tắc). Our proposal: 10."
+    )
+    slow_occupancy: float = Field(
+        60, gt=0, le=100, description="So is a detector occupied for more than this, in %. Our proposal: 60."
+    )
+    dense_kmh: float = Field(20, gt=0, le=120, description="Slower than this is dense (đông). Our proposal: 20.")
+    dense_occupancy: float = Field(
+        40, gt=0, le=100, description="So is an occupancy above this, in %. Our proposal: 40."
+    )
+    queue_m: float = Field(300, gt=0, description="A queue longer than this is a jam at once. Our proposal: 300.")
+    slow_after_min: int = Field(5, ge=1, le=60, description="Minutes held up until it is said (ùn ứ). Our proposal: 5.")
+    jam_after_min: int = Field(
+        30, ge=1, le=110, description="Minutes held up until it is a jam (ùn tắc). Our proposal: 30."
+    )
+    clear_after_min: int = Field(5, ge=1, le=60, description="Minutes not held up until it is over. Our proposal: 5.")
+    lost_after_min: int = Field(
+        5, ge=1, le=60, description="Minutes without data until nothing is known any more. Our proposal: 5."
+    )
 
 
 class Minute(NamedTuple):

@@ -133,6 +133,13 @@ def _level(span: Span, given: Given, params: StageParams) -> Result:
     return Result.of(value * metres + zero, last, **detail)
 
 
+def _stage(span: Span, given: Given, params: StageParams) -> Result:
+    """What single readings are held against levels as: a gauge whose zero nobody levelled is held against none."""
+    if params.zero_offset_m is None:
+        return Result.missing(given.the("level").over(span, Kind.LAST), why="zero_not_levelled", **_zero(params))
+    return _level(span, given, params)
+
+
 def _alarm(span: Span, given: Given, params: AlarmParams) -> Result:
     track = given.the("level")
     now = track.over(span, Kind.LAST)
@@ -209,6 +216,7 @@ def _eta(span: Span, given: Given, params: EtaParams) -> Result:
 
 FORMULAS = (
     Formula("flood_level", _level, _LEVEL, StageParams),
+    Formula("flood_stage", _stage, _LEVEL, StageParams),
     Formula("flood_alarm", _alarm, _LEVEL, AlarmParams, back_s=86_400, grain_s=300),
     Formula("flood_margin", _margin, _LEVEL, StageParams),
     Formula("flood_rise_rate", _rise_rate, _LEVEL, RiseParams),

@@ -56,8 +56,12 @@ class LampPlan(Params):
 
     lat: float | None = Field(None, ge=-66, le=66, description="Latitude; the site's own if left out.")
     lon: float | None = Field(None, ge=-180, le=180, description="Longitude; the site's own if left out.")
-    on: LampTime = Field("sunset+0", description='Lit from: "18:00", or minutes from sunset: "sunset+30".')
-    off: LampTime = Field("sunrise+0", description='Lit until: "05:30", or minutes from sunrise: "sunrise-30".')
+    on: LampTime = Field(
+        "sunset+0", description='Lit from: "18:00", or minutes from sunset: "sunset+30". Our proposal: +0.'
+    )
+    off: LampTime = Field(
+        "sunrise+0", description='Lit until: "05:30", or minutes from sunrise: "sunrise-30". Our proposal: +0.'
+    )
     dims: tuple[Dimmed, ...] = Field((), description="Dimmed hours of every night.")
     exceptions: tuple[OtherNights, ...] = Field((), description="Nights with other times.")
     settle_min: float = Field(

@@ -32,7 +32,9 @@ _HALF = 0.5
 class Signs(Hours):
     people_over: float | None = Field(None, ge=0, description="More people than this are activity; empty: not used.")
     passes_over: float | None = Field(
-        0, ge=0, description="More people or trucks through a gate in a minute than this; empty: not used."
+        0,
+        ge=0,
+        description="More people or trucks through a gate in a minute than this; empty: not used. Our proposal: 0.",
     )
     noise_over_dba: float | None = Field(None, ge=0, le=140, description="Louder than this in dB(A); empty: not used.")
     power_over_kw: float | None = Field(None, ge=0, description="More power than this in kW; empty: not used.")
@@ -40,7 +42,7 @@ class Signs(Hours):
 
 class StripParams(Params):
     from_count: float = Field(
-        1, gt=0, description="From so many things or people on a strip is taken; a yes/no sensor gives 1."
+        1, gt=0, description="From so many things or people on a strip is taken; a yes/no sensor gives 1. Our proposal."
     )
     hold_min: int = Field(
         2, ge=1, le=60, description="Shorter than this is somebody passing, in minutes. Our proposal: 2 min."

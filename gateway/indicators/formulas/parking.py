@@ -34,10 +34,14 @@ class ParkingParams(Params):
         description="Spaces of the car park. Needed with counts at the gates; else the spaces with a sensor.",
     )
     hold_h: float = Field(
-        26, gt=0, le=48, description="Hours a space's last word stands: a little more than its sensor's own heartbeat."
+        26,
+        gt=0,
+        le=48,
+        description="Hours a space's last word stands: more than its sensor's own heartbeat. Our proposal: 26.",
     )
     empty_at: TimeOfDay = Field(
-        "04:00", description="Gates: when the count begins anew each day, so that its errors do not add up."
+        "04:00",
+        description="Gates: when the count begins anew each day, so that its errors do not add up. Our proposal.",
     )
     at_empty: int = Field(0, ge=0, description="Gates: vehicles that are there at that time.")
 

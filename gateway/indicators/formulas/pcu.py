@@ -19,7 +19,7 @@ Factor = Annotated[float, Field(gt=0, le=20)]
 class PcuTable(BaseModel):
     """One table. `factors` by class of vehicle as the camera or loop names it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40, description="tcvn-4054-2005-flat")
     version: str = Field("1", max_length=20, description="Goes up when a factor changes.")
@@ -33,7 +33,7 @@ class PcuTable(BaseModel):
 class PcuTables(BaseModel):
     """pcu.yaml"""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     pcu_tables: tuple[PcuTable, ...] = Field(min_length=1)
 

@@ -19,7 +19,9 @@ OK, LOST, UNBALANCED = 0, 1, 2
 
 
 class PhaseParams(Params):
-    nominal_v: float = Field(230, gt=0, le=700, description="Voltage between phase and neutral, in V.")
+    nominal_v: float = Field(
+        230, gt=0, le=700, description="Voltage between phase and neutral, in V. Our proposal: 230."
+    )
     lost_pct: float = Field(50, ge=0, le=100, description="Below this share of it a phase is lost (our proposal).")
     unbalance_v_pct: float = Field(
         5, gt=0, le=100, description="Voltages are out of balance when one is so far from their mean (our proposal)."

@@ -35,8 +35,10 @@ TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 class Hours(Params):
     """The hours in which something may be. An end before the beginning is on the next day; equal: round the clock."""
 
-    opens: TimeOfDay = Field("06:00", description='Local time at which they begin: "18:00".')
-    closes: TimeOfDay = Field("22:00", description='Local time at which they end; "02:00" is on the next day.')
+    opens: TimeOfDay = Field("06:00", description='Local time at which they begin: "18:00". Our proposal.')
+    closes: TimeOfDay = Field(
+        "22:00", description='Local time at which they end; "02:00" is on the next day. Our proposal.'
+    )
     days: tuple[Annotated[int, Field(ge=1, le=7)], ...] = Field(
         (1, 2, 3, 4, 5, 6, 7), description="Days of the week on which they begin: 1 is Monday, 7 is Sunday."
     )

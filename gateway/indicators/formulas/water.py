@@ -9,7 +9,7 @@ from pydantic import Field
 from gateway.indicators.formula import Formula, Given, Params, Result, Role
 from gateway.indicators.formulas import wqi
 from gateway.indicators.formulas.aqi import half_up
-from gateway.indicators.formulas.slices import judged
+from gateway.indicators.formulas.slices import judged, partial
 from gateway.indicators.periods import Span
 from gateway.model.indicator import Indicator
 
@@ -52,10 +52,12 @@ def _saturation(span: Span, given: Given) -> tuple[float | None, list[Indicator]
 
 
 def _wqi(span: Span, given: Given, params: WqiParams) -> Result:
+    """Uncertain where a parameter that is measured here gave nothing: without it the index may look better."""
     q: dict[str, float] = {}
     values: dict[str, float] = {}
     used: list[Indicator] = []
     seen: list[Indicator] = []
+    lacking: list[str] = []
     for name in (*wqi.GROUP_I, *wqi.GROUP_IV):
         if name == "no3n" and not params.include_no3n:
             continue
@@ -69,10 +71,12 @@ def _wqi(span: Span, given: Given, params: WqiParams) -> Result:
         if value is not None and found is not None:
             q[name], values[name] = found, value
             used += windows
+        elif windows:
+            lacking.append(name)
     exact = wqi.index(q)
     index = None if exact is None else half_up(exact)
     groups = {"I": [n for n in wqi.GROUP_I if n in q], "IV": [n for n in wqi.GROUP_IV if n in q]}
-    return judged(
+    result = judged(
         index,
         used,
         seen,
@@ -85,7 +89,9 @@ def _wqi(span: Span, given: Given, params: WqiParams) -> Result:
         values=values,
         **({} if exact is None or index is None else _named(index, exact)),
         **({"unsure": ["no3n"]} if "no3n" in q else {}),
+        **({"lacking": lacking} if lacking else {}),
     )
+    return partial(result) if lacking else result
 
 
 def _named(index: int, exact: float) -> dict[str, str | float]:
@@ -94,7 +100,8 @@ def _named(index: int, exact: float) -> dict[str, str | float]:
 
 
 def _class(span: Span, given: Given, params: ClassParams) -> Result:
-    """The worst class of the parameters. One that cannot be decided does not enter, and is named."""
+    """The worst class of the parameters. One that cannot be decided, or gave no value, does not enter and is named:
+    it could be worse, so the class is then uncertain and nothing is judged by it."""
     classes: dict[str, str] = {}
     values: dict[str, float] = {}
     undecided: list[str] = []
@@ -125,7 +132,9 @@ def _class(span: Span, given: Given, params: ClassParams) -> Result:
     if worst is not None:
         name_vi, memory = wqi.CLASS_NAMES[worst]
         detail |= {"name_vi": name_vi} if params.confirm_memory or not memory else {}
-    return judged(worst, used, seen, **detail)
+    result = judged(worst, used, seen, **detail)
+    silent = any(window.value is None for window in seen)
+    return partial(result) if undecided or silent else result
 
 
 FORMULAS: Final = (

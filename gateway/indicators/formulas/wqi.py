@@ -111,13 +111,14 @@ def missing_for_publication(q: Mapping[str, float]) -> list[str]:
 
 
 class Cell(NamedTuple):
-    """What a class asks of a parameter. `memory`: known from memory alone. Where the stored copy of the rule lost a
-    cell but prints its number in the neighbouring one (TSS "> 100" under C for "<= 100" under B), that is not memory.
+    """What a class asks of a parameter. `memory`: known from memory alone; `beyond`: but that it is missed is known,
+    because the copy of the rule prints the same number in the next cell (TSS "> 100" under C, TOC "> 8" under D).
     """
 
     low: float | None = None
     high: float | None = None
     memory: bool = False
+    beyond: bool = False
 
     def holds(self, value: float) -> bool:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
@@ -130,8 +131,8 @@ RIVERS: Final[dict[str, tuple[Cell, Cell, Cell]]] = {
     "ph": (Cell(6.5, 8.5), Cell(6.0, 8.5), Cell(6.0, 8.5)),
     "bod5": (Cell(high=4), Cell(high=6), Cell(high=10)),
     "cod": (Cell(high=10), Cell(high=15), Cell(high=20)),
-    "toc": (Cell(high=4), Cell(high=6), Cell(high=8)),
-    "tss": (Cell(high=25), Cell(high=100), Cell()),
+    "toc": (Cell(high=4), Cell(high=6), Cell(high=8, memory=True, beyond=True)),
+    "tss": (Cell(high=25), Cell(high=100, memory=True, beyond=True), Cell()),
     "do": (Cell(6.0, memory=True), Cell(5.0), Cell(4.0)),
     "tp": (Cell(high=0.1), Cell(high=0.3), Cell(high=0.5)),
     "tn": (Cell(high=0.6), Cell(high=1.5), Cell(high=2.0)),
@@ -142,14 +143,15 @@ RIVERS: Final[dict[str, tuple[Cell, Cell, Cell]]] = {
 
 def class_of(parameter: str, value: float, memory: bool = False) -> str | None:
     """The best class whose cell the value keeps. None where a cell known from memory alone would have to decide, and
-    that is not allowed: a value that misses it is then as unsure as one that keeps it. Each class asks less than the
-    one before: what does not keep a later cell does not keep the unsure one either."""
+    that is not allowed: a value that misses it is then as unsure as one that keeps it, but for `beyond`. Each class
+    asks less than the one before: what does not keep a later cell does not keep the unsure one either."""
     unsure = False
     for name, cell in zip(CLASSES, RIVERS[parameter], strict=False):
+        holds = cell.holds(value)
         if cell.memory and not memory:
-            unsure = True
-        elif cell.holds(value):
+            unsure = holds or not cell.beyond
+        elif holds:
             return None if unsure else name
         else:
             unsure = False
-    return "D"
+    return None if unsure else "D"
