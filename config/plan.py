@@ -6,7 +6,7 @@ A gateway runs by the plan; `gateway check` reads what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from gateway.model.measure import Kind, Signal
 
 _RUNNING_S = 8 * 3600
 """Means of eight hours are formed each hour (QCVN 05:2023/BTNMT; Quyết định 1459/QĐ-TCMT)."""
+_MEANS = ("air_mean", "fold_mean")
 _GROWS = (Kind.DELTA, Kind.SUM, Kind.COUNT)
 
 
@@ -111,11 +112,13 @@ def _judged(ground: Ground, derived: Sequence[Derived], draft: Draft) -> Plan:
         for s in signals
         if s.id in single and (entry := ground.catalogue.get(s.indicator)) is not None and entry.judged
     ]
+    told = [_held(one, held) for one in derived]
+    means = _only_judged(signals, held, {_mean_of(one) for one in derived})
     judged = [
         replace(one, signal=replace(one.signal, id=f"{ground.within}{one.signal.id}"), active=ground.active)
-        for one in (*_only_judged(signals, held), *minutes)
+        for one in (*means, *minutes)
     ]
-    return Plan(signals, [*(_held(one, held) for one in derived), *judged], single)
+    return Plan(signals, [*told, *judged], single)
 
 
 def _within(prefix: str, span: Span, threshold: Threshold) -> Threshold:
@@ -130,21 +133,43 @@ def _within(prefix: str, span: Span, threshold: Threshold) -> Threshold:
 
 
 def _held(derived: Derived, held: Mapping[str, Sequence[Threshold]]) -> Derived:
-    return replace(derived, thresholds=held.get(derived.signal.id, ()), levels=held.get(derived.signals[0].id, ()))
+    """With its own limits, and where it is the mean that a limit of its input speaks of, with that one."""
+    levels = held.get(derived.signals[0].id, ())
+    mean = _mean_of(derived)
+    of_mean = [one for one in levels if mean is not None and one.limit.over_s == mean[1]]
+    return replace(derived, thresholds=[*held.get(derived.signal.id, ()), *of_mean], levels=levels)
 
 
-def _only_judged(signals: Sequence[Signal], held: Mapping[str, Sequence[Threshold]]) -> list[Derived]:
-    """Means that a limit speaks of, one for each length."""
-    found = []
+def _mean_of(derived: Derived) -> tuple[str, int] | None:
+    """The signal and the length that it is the mean of, as limits speak of it: the published one is judged then, and
+    no other is formed beside it."""
+    period = derived.period
+    if derived.formula.name not in _MEANS or period.length_s > DAY_S:
+        return None
+    as_judged = replace(_period(period.length_s), name=period.name) == period
+    return (derived.signals[0].id, period.length_s) if as_judged else None
+
+
+def _only_judged(
+    signals: Sequence[Signal], held: Mapping[str, Sequence[Threshold]], told: Collection[tuple[str, int] | None]
+) -> list[Derived]:
+    """Means that a limit speaks of and nobody publishes, one for each length."""
+    wanted: dict[tuple[str, int], list[Threshold]] = {}
     for signal in signals:
-        for over_s in sorted({t.limit.over_s for t in held.get(signal.id, ()) if t.limit.over_s}):
-            its = [t for t in held[signal.id] if t.limit.over_s == over_s]
-            found.append(_mean(signal, over_s, its))
-    return found
+        for one in held.get(signal.id, ()):
+            if one.limit.over_s and (signal.id, one.limit.over_s) not in told:
+                wanted.setdefault((signal.id, one.limit.over_s), []).append(one)
+    by_id = {signal.id: signal for signal in signals}
+    return [_mean(by_id[name], over_s, its) for (name, over_s), its in sorted(wanted.items())]
+
+
+def _period(over_s: int) -> Period:
+    """How often a mean of this length is formed."""
+    return Period.of("day") if over_s == DAY_S else Period.of(f"{over_s}s", "1h" if over_s == _RUNNING_S else "")
 
 
 def _mean(signal: Signal, over_s: int, its: Sequence[Threshold]) -> Derived:
-    period = Period.of("day") if over_s == DAY_S else Period.of(f"{over_s}s", "1h" if over_s == _RUNNING_S else "")
+    period = _period(over_s)
     kind = signal.kind if signal.kind in _GROWS else Kind.MEAN
     return Derived(
         signal=replace(

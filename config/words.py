@@ -182,6 +182,8 @@ class _Problem:
             hint = f'write it in quotes: "{value}"'
         elif wanted.endswith("number") and isinstance(self.value, str) and _NUMBER.fullmatch(self.value):
             hint = "write the number without quotes"
+        elif wanted == "a list" and isinstance(self.value, dict):
+            hint = f"begin each entry with '- ', or write [ ] around them. {hint}".rstrip()
         return Code.WRONG_TYPE, f"{value} is not {wanted}" if self.value is not None else f"{wanted} belongs here", hint
 
     def _about(self) -> str:

@@ -323,7 +323,7 @@ def _own_probes(gateway: Gateway) -> dict[str, own.Probe]:
         "gw.clock_synced": gateway.clock.synced,
         "gw.clock_offset": own.clock_offset,
         "gw.disk_free": lambda: own.disk_free(gateway.state_dir),
-        "gw.uptime": lambda: (gateway.clock.monotonic() - gateway.began_s) / 3600,
+        "gw.uptime": lambda: round((gateway.clock.monotonic() - gateway.began_s) / 3600, 3),
         **_open_probes(gateway),
     }
     if own.has_cpu_temp():

@@ -94,9 +94,9 @@ def devices_online(drivers: Iterable[Driver]) -> float | None:
 
 
 def disk_free(folder: Path) -> float:
-    """Percent of the disk that holds this folder. Raises OSError."""
+    """Percent of the disk that holds this folder, to two places. Raises OSError."""
     usage = shutil.disk_usage(folder)
-    return 100 * usage.free / usage.total
+    return round(100 * usage.free / usage.total, 2)
 
 
 def has_cpu_temp() -> bool:

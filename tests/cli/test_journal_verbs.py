@@ -379,24 +379,6 @@ def test_a_violation_is_printed_whole_when_any_of_it_is_in_the_time(store: Path)
     assert "Không có vi phạm nào" in Page(printed(store, "V-none")).words
 
 
-def test_paper_is_in_vietnams_time_and_without_digits_that_say_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def note() -> None:
-        async with Store(tmp_path / "s.sqlite3", BufferSettings(), ManualClock(NOW)) as store:
-            made = violation(ViolationState.OPENED, peak=20.217576666666666, mean=75.0000004)
-            store.journal.note("violation", made.body())
-            await store.flush()
-
-    asyncio.run(note())
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    words = Page(printed(tmp_path / "s.sqlite3")).words
-    assert "22/11/2026 08:00:00 +07:00" in words
-    assert "20.21757667 mg/L" in words
-    assert "75.0000004 mg/L" in words, "what is over the limit by little is not rounded to the limit"
-
-
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from buffer.settings import BufferSettings
 from buffer.store import Store
 from gateway.api import SOCKET_NAME, local_api
 from gateway.indicators.violations import NoSuchViolation
 from gateway.model.violation import ViolationState
-from tests.cli.test_journal_verbs import MINUTE, NOW, violation
+from tests.cli.test_journal_verbs import MINUTE, NOW, Page, printed, violation
 from tests.cli.test_verbs import type_in
 from tests.kit.brokers import free_port
 from tests.kit.clock import ManualClock
@@ -69,3 +72,25 @@ async def test_who_has_seen_it_can_be_named_and_an_unknown_id_says_so(tmp_path: 
     assert told == [{"id": "V-1", "remarks": "x", "by": "Lê A"}]
     assert "no-such-violation" in wrong[2], "its own code, so that `gateway explain` knows it"
     assert "open are V-1" in wrong[2]
+
+
+def test_paper_is_in_vietnams_time_and_without_digits_that_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def note() -> None:
+        async with Store(tmp_path / "s.sqlite3", BufferSettings(), ManualClock(NOW)) as store:
+            made = violation(ViolationState.OPENED, peak=20.217576666666666, mean=75.0000004)
+            store.journal.note("violation", made.body())
+            await store.flush()
+
+    asyncio.run(note())
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        words = Page(printed(tmp_path / "s.sqlite3")).words
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "22/11/2026 08:00:00 +07:00" in words
+    assert "20.21757667 mg/L" in words
+    assert "75.0000004 mg/L" in words, "what is over the limit by little is not rounded to the limit"

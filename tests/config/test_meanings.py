@@ -42,8 +42,8 @@ def mean_of(*signals: Signal) -> Derived:
 def test_an_indicator_says_what_it_is_for_and_who_answers_for_it_in_this_province() -> None:
     here, there = (meanings(Plan([PM25]), province, [PM25]) for province in ("38", "01"))
     assert here["inds"]["air.pm25"] == {
-        "name": {"en": "PM2.5", "vi": "Bụi PM2.5"}, "ver": 1, "grp": ["d"], "sc": [4, 11, 20], "ag": "environment",
-        "fw": "AirQualityObserved.pm25",
+        "name": {"en": "PM2.5", "vi": "Bụi PM2.5"}, "ver": 1, "grp": ["c", "d"], "sc": [4, 11, 14, 20],
+        "ag": "environment", "fw": "AirQualityObserved.pm25",
     }  # fmt: skip
     assert here["agencies"]["environment"]["vi"] == "Sở Nông nghiệp và Môi trường"
     assert here["inds"] == there["inds"]

@@ -18,6 +18,11 @@ SITES = HERE.parents[1] / "config" / "sites"
 FOLDERS = sorted(file.parent.name for file in HERE.glob("*/scenario.yaml"))
 
 
+def test_every_example_site_is_played() -> None:
+    """But the demo, which tests/journeys runs as it stands."""
+    assert sorted({file.stem for file in SITES.glob("*.yaml")} - {"demo"}) == FOLDERS
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_site_gives_what_its_scenario_must_bring(name: str, tmp_path: Path) -> None:
     played = read_scenario(HERE / name / "scenario.yaml")
