@@ -137,7 +137,14 @@ def _held(derived: Derived, held: Mapping[str, Sequence[Threshold]]) -> Derived:
     levels = held.get(derived.signals[0].id, ())
     mean = _mean_of(derived)
     of_mean = [one for one in levels if mean is not None and one.limit.over_s == mean[1]]
-    return replace(derived, thresholds=[*held.get(derived.signal.id, ()), *of_mean], levels=levels)
+    its = [_as_long(one, derived.period) for one in (*held.get(derived.signal.id, ()), *of_mean)]
+    return replace(derived, thresholds=its, levels=levels)
+
+
+def _as_long(threshold: Threshold, period: Period) -> Threshold:
+    """A value of five minutes has been there for five minutes: so much less it is waited for."""
+    length_s = period.length_s
+    return replace(threshold, hold_s=max(0, threshold.hold_s - length_s), clear_s=max(0, threshold.clear_s - length_s))
 
 
 def _mean_of(derived: Derived) -> tuple[str, int] | None:

@@ -11,14 +11,13 @@ from typing import Any
 
 from gateway.indicators.alarms import Alarms
 from gateway.indicators.engine import Computed, Engine
-from gateway.indicators.limit_profiles import UPWARD
-from gateway.indicators.thresholds import last_ms
+from gateway.indicators.thresholds import is_too_little, last_ms
 from gateway.indicators.violations import Violations
 from gateway.model.alarm import Alarm
 from gateway.model.clock import Clock
 from gateway.model.indicator import Indicator
 from gateway.model.limit import Threshold
-from gateway.model.measure import Kind, Quality, Reading, Reason, Signal
+from gateway.model.measure import Quality, Reading, Signal
 from gateway.model.ports import Keepsakes
 from gateway.model.violation import Violation
 
@@ -130,9 +129,4 @@ def _number(found: Reading | Indicator) -> float | None:
 def _of_derived(indicator: Indicator, thresholds: Iterable[Threshold]) -> float | None:
     """The same of a derived value. One of too few readings is unknown, as its verdict is; but a sum that is beyond a
     limit already is at least so much."""
-    value = _number(indicator)
-    if value is None or Reason.PARTIAL not in indicator.reasons:
-        return value
-    grows = indicator.signal.kind in (Kind.SUM, Kind.COUNT, Kind.DELTA)
-    is_beyond = any(one.limit.op in UPWARD and not one.limit.is_met(value) for one in thresholds)
-    return value if grows and is_beyond else None
+    return None if all(is_too_little(one.limit, indicator) for one in thresholds) else _number(indicator)

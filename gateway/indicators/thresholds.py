@@ -12,8 +12,9 @@ from gateway.indicators.limit_profiles import OUR_PROPOSAL, UPWARD, LimitProfile
 from gateway.indicators.periods import LOCAL, clock_s, seconds
 from gateway.model.indicator import Indicator
 from gateway.model.limit import Limit, LimitStatus, Threshold, Verdict
-from gateway.model.measure import Quality, Reason, Signal
+from gateway.model.measure import Kind, Quality, Reason, Signal
 
+_GROWS = (Kind.SUM, Kind.COUNT, Kind.DELTA)
 _WORST_FIRST = (LimitStatus.UNMET, LimitStatus.UNKNOWN, LimitStatus.MET)
 
 
@@ -147,11 +148,21 @@ def verdict(limits: Sequence[Threshold], indicator: Indicator) -> Verdict | None
     return min(judged, key=lambda one: (_WORST_FIRST.index(one.status), -(one.deviation or 0.0)), default=None)
 
 
+def is_too_little(limit: Limit, indicator: Indicator) -> bool:
+    """Whether too few readings came to hold the value against the limit. A sum is at least what it is already."""
+    if Reason.PARTIAL not in indicator.reasons:
+        return False
+    value = indicator.value
+    grows = indicator.signal.kind in _GROWS and limit.op in UPWARD and isinstance(value, int | float)
+    return not (grows and not limit.is_met(float(value or 0)))
+
+
 def judge(threshold: Threshold, indicator: Indicator) -> Verdict:
     """UNKNOWN where there is no number, where it is bad or of too few readings (`partial`), and where the limit is
-    not confirmed or not in force. A number that is uncertain for another reason is judged."""
+    not confirmed or not in force. A number that is uncertain for another reason is judged; a sum of too few readings
+    that is beyond its upper limit already is unmet."""
     value = indicator.value
-    unusable = indicator.quality in (Quality.MISSING, Quality.BAD) or Reason.PARTIAL in indicator.reasons
+    unusable = indicator.quality in (Quality.MISSING, Quality.BAD) or is_too_little(threshold.limit, indicator)
     if value is None or isinstance(value, str) or unusable:
         return Verdict(LimitStatus.UNKNOWN, threshold.limit)
     if not threshold.confirmed or not threshold.in_force(last_ms(indicator)):

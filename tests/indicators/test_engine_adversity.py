@@ -224,9 +224,9 @@ async def test_what_was_kept_and_does_not_read_stops_no_start(tmp_path: Path, ke
     assert ends(box, "flood.rain_1h")[-1] == "01 01:00 0"
 
 
-@pytest.mark.parametrize(("mm", "states"), [(20.0, ["raised"]), (0.0, [])])
-async def test_a_sum_of_too_few_readings_raises_an_alarm_only_where_it_is_beyond_already(
-    tmp_path: Path, mm: float, states: list[str]
+@pytest.mark.parametrize(("mm", "states", "verdict"), [(20.0, ["raised"], "unmet"), (0.0, [], "unknown")])
+async def test_a_sum_of_too_few_readings_is_judged_only_where_it_is_beyond_already(
+    tmp_path: Path, mm: float, states: list[str], verdict: str
 ) -> None:
     row = {"code": "flood.rain_1h", "value": 50, "unit": "mm", "mark": "proposal"}
     box = await running(tmp_path, limits=[{"profile": "own"}], profiles={"own": {"rows": [row]}})
@@ -238,7 +238,7 @@ async def test_a_sum_of_too_few_readings_raises_an_alarm_only_where_it_is_beyond
     await box.tick()
     await box.kill()
     assert [alarm["al"]["st"] for alarm in box.alarms()] == states
-    assert [r["lm"]["st"] for r in box.derived() if r["ind"] == "flood.rain_1h"] == ["unknown"]
+    assert [r["lm"]["st"] for r in box.derived() if r["ind"] == "flood.rain_1h"] == [verdict]
 
 
 # --- the site file ----------------------------------------------------------------------------------------------------
