@@ -16,7 +16,9 @@ class PointSettings(BaseModel):
 
     window_s: int | None = Field(None, ge=1, le=86_400, description="Length of the base window in seconds.")
     forward: Forward | None = Field(
-        None, description="windows: one record per window; every: one per reading; both: both."
+        None,
+        description="windows: one record per window; every: one per reading; both: both; on_alarm: windows, but only "
+        "while an alarm is about the point.",
     )
     range: tuple[float, float] | None = Field(
         None, description="Plausible range [low, high] in the point's unit; outside it a value is bad."
