@@ -14,11 +14,10 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from config import load
 from config.checks import Draft
 from config.findings import Code, Finding, Path
 from config.load import Tree
-from config.words import validated
+from config.named import read_named
 from config.zones import Zone
 from gateway.indicators.limit_profiles import Hours, LimitUse
 from gateway.indicators.own_signals import NAME as GATEWAY
@@ -164,17 +163,7 @@ def events_of(draft: Draft, now_ms: int) -> tuple[list[Staged], list[Finding]]:
 
 
 def _read(file: pathlib.Path) -> tuple[Tree, Event | None, list[Finding]]:
-    tree = load.read(file)
-    if tree.data is None:
-        empty = tree.finding(Code.MISSING_KEY, (), "this file is empty", "copy one of config/sites/events")
-        return tree, None, tree.findings or [empty]
-    checked = validated(tree, _ADAPTER)
-    event, findings = checked[0], [*tree.findings, *checked[1]]
-    named = tree.get(("event",))
-    if isinstance(named, str) and named != file.stem:
-        what, hint = f"'{named}' is not the file's name", f"write {file.stem}"
-        findings.append(tree.finding(Code.BAD_VALUE, ("event",), what, hint))
-    return tree, None if findings else event, findings
+    return read_named(file, _ADAPTER, "event", "config/sites/events")
 
 
 def _taken(draft: Draft, name: str, events: Mapping[str, Staged]) -> str:

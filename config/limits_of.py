@@ -10,9 +10,9 @@ from importlib import resources
 
 from pydantic import TypeAdapter
 
-from config import load
-from config.findings import Code, Finding
-from config.words import did_you_mean, validated
+from config.findings import Finding
+from config.named import read_named
+from config.words import did_you_mean
 from gateway.indicators.limit_profiles import LimitProfile
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -72,13 +72,5 @@ def profiles(base: pathlib.Path, names: Iterable[str] | None = None) -> dict[str
 
 def read_limits(file: pathlib.Path) -> tuple[LimitProfile | None, list[Finding]]:
     """One limit profile, or None and everything that is wrong with it."""
-    tree = load.read(file)
-    if tree.findings and tree.data is None:
-        return None, tree.findings
-    checked = validated(tree, _ADAPTER)
-    profile, findings = checked[0], [*tree.findings, *checked[1]]
-    named = tree.get(("profile",))
-    if isinstance(named, str) and named != file.stem:
-        what, hint = f"'{named}' is not the file's name", f"write {file.stem}"
-        findings.append(tree.finding(Code.BAD_VALUE, ("profile",), what, hint))
-    return (None if findings else profile), findings
+    read = read_named(file, _ADAPTER, "profile", "config/limits")
+    return read[1], read[2]

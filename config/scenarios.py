@@ -8,9 +8,9 @@ from importlib import resources
 
 from pydantic import TypeAdapter
 
-from config import load
-from config.findings import Code, Finding
-from config.words import did_you_mean, validated
+from config.findings import Finding
+from config.named import read_named
+from config.words import did_you_mean
 from drivers.simulate.scenario import Scenario
 from gateway.model.errors import BadArgument, ConfigError
 
@@ -56,14 +56,5 @@ def load_scenario(name: str, base: pathlib.Path) -> Scenario:
 
 def read_scenario(file: pathlib.Path) -> tuple[Scenario | None, list[Finding]]:
     """One scenario file, or None and everything that is wrong with it."""
-    tree = load.read(file)
-    if tree.findings and tree.data is None:
-        return None, tree.findings
-    checked = validated(tree, _ADAPTER)
-    scenario, findings = checked[0], [*tree.findings, *checked[1]]
-    named = tree.get(("scenario",))
-    if isinstance(named, str) and named != file.stem:
-        findings.append(
-            tree.finding(Code.BAD_VALUE, ("scenario",), f"'{named}' is not the file's name", f"write {file.stem}")
-        )
-    return (None if findings else scenario), findings
+    read = read_named(file, _ADAPTER, "scenario", "config/scenarios")
+    return read[1], read[2]

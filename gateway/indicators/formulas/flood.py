@@ -17,6 +17,7 @@ from pydantic import Field
 from gateway.indicators.formula import Formula, Given, Params, Result, Role, Track, number
 from gateway.indicators.formulas.held import middle
 from gateway.indicators.periods import Span
+from gateway.model.indicator import Indicator
 from gateway.model.limit import Threshold
 from gateway.model.measure import Kind
 
@@ -140,21 +141,28 @@ def _stage(span: Span, given: Given, params: StageParams) -> Result:
     return _level(span, given, params)
 
 
-def _alarm(span: Span, given: Given, params: AlarmParams) -> Result:
-    track = given.the("level")
-    now = track.over(span, Kind.LAST)
+def _comparable(now: Indicator, given: Given, params: StageParams) -> tuple[Threshold, float] | Result:
+    """The alarm levels and the height of the gauge's zero, in metres; or that nothing can be said without them."""
     alarm, why = alarm_levels(given)
     if alarm is None:
         return Result.missing(now, limit=why, **_zero(params))
     if params.zero_offset_m is None:
         return Result.missing(now, why="zero_not_levelled", **_zero(params))
+    return alarm, params.zero_offset_m
+
+
+def _alarm(span: Span, given: Given, params: AlarmParams) -> Result:
+    track = given.the("level")
+    now = track.over(span, Kind.LAST)
+    known = _comparable(now, given, params)
+    if isinstance(known, Result):
+        return known
+    alarm, zero_m = known
     if number(now) is None:
         return Result.missing(now, **_zero(params))
     ordered = sorted(track.windows, key=lambda w: w.end_ms)
     stages = [
-        mean * _metres(track) + params.zero_offset_m
-        for w in ordered
-        if w.end_ms <= span.end_ms and (mean := middle(w)) is not None
+        mean * _metres(track) + zero_m for w in ordered if w.end_ms <= span.end_ms and (mean := middle(w)) is not None
     ]
     hysteresis = alarm.hysteresis or params.hysteresis_m
     level = alarm_level(stages, alarm, hysteresis)
@@ -170,15 +178,14 @@ def _margin(span: Span, given: Given, params: StageParams) -> Result:
     """To the next level; above the last one, negative: so far beyond it."""
     track = given.the("level")
     now = track.over(span, Kind.LAST)
-    alarm, why = alarm_levels(given)
-    if alarm is None:
-        return Result.missing(now, limit=why, **_zero(params))
-    if params.zero_offset_m is None:
-        return Result.missing(now, why="zero_not_levelled", **_zero(params))
+    known = _comparable(now, given, params)
+    if isinstance(known, Result):
+        return known
+    alarm, zero_m = known
     value = number(now)
     if value is None:
         return Result.missing(now, **_zero(params))
-    stage = value * _metres(track) + params.zero_offset_m
+    stage = value * _metres(track) + zero_m
     at = reached(stage, alarm)
     above_all = at == len(alarm.levels)
     level = alarm.levels[-1 if above_all else at]
