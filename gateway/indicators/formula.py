@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -42,10 +41,6 @@ class Track:
         """Its windows that lie in the span."""
         return [w for w in self.windows if (w.start_ms or 0) >= span.start_ms and w.end_ms <= span.end_ms]
 
-    def each(self, span: Span, length_s: int, kind: Kind | None = None) -> list[Indicator]:
-        """The span cut into pieces, each folded: hourly means of a day."""
-        return [self.over(piece, kind) for piece in span.slices(length_s)]
-
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -72,10 +67,6 @@ class Given:
 
     def all(self, role: str) -> Sequence[Track]:
         return self.tracks.get(role, ())
-
-    @cached_property
-    def signals(self) -> Sequence[Signal]:
-        return [track.signal for tracks in self.tracks.values() for track in tracks]
 
 
 @dataclass(frozen=True, slots=True)

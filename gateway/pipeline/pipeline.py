@@ -37,7 +37,6 @@ class Pipeline:
         self._seen: list[Reading] = []
         start_ms = clock.now_ms()
         self._states = {signal.id: _State(signal, Window(signal, start_ms)) for signal in signals}
-        self._ready: list[Indicator] = []
         self.accepted = 0
 
     def resume(self, last: Mapping[str, float]) -> None:

@@ -19,7 +19,8 @@ HOUR_MS = HOUR_S * 1000
 
 
 def pieces(track: Track, span: Span, length_s: int) -> list[Indicator]:
-    """As `Track.each`, in one pass: for days of minutes. A window that does not lie in one piece is left out."""
+    """The span cut into pieces, each folded, in one pass: for days of minutes. A window that does not lie in one piece
+    is left out."""
     step = length_s * 1000
     lying: dict[int, list[Indicator]] = defaultdict(list)
     for window in track.windows:
